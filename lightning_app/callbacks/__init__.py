@@ -1,0 +1,1 @@
+"""What the Trainer calls beside the training itself: one concern a file."""

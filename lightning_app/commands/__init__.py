@@ -1,0 +1,1 @@
+"""Commands that are not fit, validate, test or predict: one file each."""

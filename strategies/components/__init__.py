@@ -1,0 +1,1 @@
+"""Small parts that methods are made of, each usable alone."""

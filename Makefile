@@ -1,0 +1,42 @@
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+
+.PHONY: help setup demo test lint types check bench clean
+
+help:  ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(INSTALLED)  ## make .venv with everything in it
+
+# uv installs this stack three times as fast as pip; without --compile-bytecode every import would be slow.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Segue needs Python 3.11 or newer: make PYTHON=python3.12 …")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt uv
+	$(BIN)/uv pip install --python $(BIN)/python --quiet --compile-bytecode --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+demo: setup  ## train on generated streets, fall on another look, adapt; a table and a picture in about three minutes
+	$(BIN)/lightning demo
+
+test: setup  ## run the tests
+	$(BIN)/python -m pytest
+
+lint: setup  ## check style and spelling
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/codespell $$(git ls-files)
+
+types: setup  ## check types
+	$(BIN)/mypy
+
+check: lint types test  ## all of the above checks
+
+bench: setup  ## measure speed; prints tables and writes benchmarks/results
+	$(BIN)/python -m benchmarks.speed
+
+clean:  ## remove the environment and what tools left
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info

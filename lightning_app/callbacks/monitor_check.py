@@ -1,0 +1,38 @@
+"""Refuses a monitor that will never be logged, before the first step instead of after the first validation."""
+
+from difflib import get_close_matches
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+
+from datamodules.domain_data_module import DomainDataModule
+from lightning_app.metrics import metric_names
+from lightning_app.segmenter import Segmenter
+
+
+class MonitorCheck(Callback):
+    """Compares what callbacks monitor with what validation will log."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Checks every ``ModelCheckpoint`` and ``EarlyStopping``.
+
+        Raises:
+            ValueError: naming the monitor, and the nearest names that will exist.
+        """
+        data = trainer.datamodule
+        if not isinstance(data, DomainDataModule) or not isinstance(pl_module, Segmenter) or trainer.fast_dev_run:
+            return
+        domains = data.evaluation_domains("val")
+        known = [name for domain in domains for name in metric_names(f"val/{domain}", pl_module.classes)]
+        for callback in trainer.callbacks:
+            if not isinstance(callback, ModelCheckpoint | EarlyStopping):
+                continue
+            monitor = callback.monitor
+            if monitor is None or monitor in known or monitor.startswith("train/"):
+                continue
+            instead = get_close_matches(monitor, known, n=3) or known[:3]
+            raise ValueError(
+                f"{type(callback).__name__} monitors '{monitor}', which will not be logged: labelled validation images "
+                f"exist for {' and '.join(domains) or 'no domain'}. Set checkpoint.monitor (or the callback's) to "
+                f"{' or '.join(instead) or 'null'}."
+            )

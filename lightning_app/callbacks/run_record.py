@@ -1,0 +1,41 @@
+"""What a run was made of, written into its folder."""
+
+from pathlib import Path
+
+import yaml
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.cli import SaveConfigCallback
+
+from datamodules.domain_data_module import DomainDataModule
+
+
+class RunRecord(SaveConfigCallback):
+    """Writes ``config.yaml`` and the splits of a fit into the run's folder, and sends the config to the logger.
+
+    The folder is the run's own (``trainer.default_root_dir``) and not the logger's, which for some loggers is the same
+    in every run.
+    """
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Writes on rank 0, for a fit only.
+
+        Raises:
+            OSError: naming the folder, if it cannot be written.
+        """
+        if stage != "fit" or trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
+            return
+        folder = Path(trainer.default_root_dir)
+        text = self.parser.dump(self.config, skip_none=False)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / "config.yaml").write_text(text)
+            if isinstance(trainer.datamodule, DomainDataModule):
+                record = {
+                    "splits": trainer.datamodule.splits(),
+                    "labelled_target": list(trainer.datamodule.labelled_names),
+                }
+                (folder / "splits.yaml").write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
+        except OSError as error:
+            raise OSError(f"The run's folder {folder} cannot be written ({error}). Choose another with --run.") from error
+        for logger in trainer.loggers:
+            logger.log_hyperparams(yaml.safe_load(text))

@@ -1,0 +1,86 @@
+"""The scores of a validation or a test, as a table in the terminal and a CSV beside the run."""
+
+import csv
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only
+from rich.console import Console
+from rich.table import Table
+
+from datamodules.batch import DomainName
+from lightning_app.metrics import Scores
+from lightning_app.segmenter import Segmenter
+
+SUMMARY = ("mIoU", "pixel accuracy", "Dice")
+
+
+class ScoreTable(Callback):
+    """Shows and writes the scores by domain and class: after ``validate``, after ``test``, and at the end of ``fit``.
+
+    Args:
+        folder: folder of ``validate.csv``, ``test.csv`` and, for the last validation of a fit, ``fit.csv``.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Reports ``lightning validate``; the validations within a fit are in the log."""
+        if not trainer.sanity_checking and trainer.state.fn == "validate":
+            self._report(trainer, pl_module, "validate")
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Reports ``lightning test``."""
+        self._report(trainer, pl_module, "test")
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Reports the last validation of a fit."""
+        self._report(trainer, pl_module, "fit")
+
+    @rank_zero_only
+    def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        assert isinstance(pl_module, Segmenter)
+        if not pl_module.scores:
+            return
+        title = {"fit": "last validation", "validate": "validation"}.get(stage, stage)
+        used = getattr(trainer.datamodule, "labels_used", 0) if stage == "fit" else pl_module.labels_used
+        note = f"{used} target labels used in training"
+        Console().print(score_table(f"{title}, {note}", pl_module.classes, pl_module.scores))
+        for domain, scores in pl_module.scores.items():
+            if scores.absent:
+                Console().print(f"{domain}: no pixel of {', '.join(scores.absent)}; left out of the means")
+        if not trainer.fast_dev_run:
+            path = self.folder / f"{stage}.csv"
+            write_scores(path, pl_module.scores)
+            Console().print(f"Scores: {path}", soft_wrap=True)
+
+
+def score_table(title: str, classes: list[str], scores: dict[DomainName, Scores]) -> Table:
+    """Makes the terminal's table: one row a score or class, one column a domain, in percent."""
+    table = Table("", *scores, title=title)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for name in SUMMARY:
+        table.add_row(name, *(f"{100 * _summary(s)[name]:.1f} %" for s in scores.values()))
+    table.add_section()
+    for name in classes:
+        table.add_row(name, *(f"{100 * s.iou[name]:.1f}" if name in s.iou else "–" for s in scores.values()))
+    return table
+
+
+def write_scores(path: Path, scores: dict[DomainName, Scores]) -> None:
+    """Writes one row a domain and class or summary, with IoU and Dice in [0, 1]; absent classes have no numbers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["domain", "score", "value"])
+        for domain, one in scores.items():
+            rows.writerows([domain, name, value] for name, value in _summary(one).items())
+            rows.writerows([domain, f"IoU {name}", value] for name, value in one.iou.items())
+            rows.writerows([domain, f"Dice {name}", value] for name, value in one.dice.items())
+            rows.writerows([domain, f"IoU {name}", ""] for name in one.absent)
+
+
+def _summary(scores: Scores) -> dict[str, float]:
+    return dict(zip(SUMMARY, (scores.miou, scores.pixel_accuracy, scores.mean_dice), strict=True))

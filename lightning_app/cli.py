@@ -1,0 +1,116 @@
+"""The front door of ``lightning`` and ``segue``: answers at once what needs no imports, and hands on the rest."""
+
+import os
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+
+from lightning_app import __version__
+
+COMMANDS = {
+    "fit": "train by a strategy, or resume with --ckpt_path",
+    "validate": "score the validation images of both domains",
+    "test": "score the test images of both domains",
+    "predict": "write masks and overlays for a folder of images",
+    "demo": "source → target on generated streets, in three minutes",
+    "doctor": "say which versions are installed, and who took the name 'lightning'",
+}
+
+HELP = f"""Segue {__version__}: teach a segmentation network a new domain.
+
+usage: lightning <command> [options]
+
+commands:
+{chr(10).join(f"  {name:<10}{text}" for name, text in COMMANDS.items())}
+
+  lightning fit --config configs/example/streets.yaml
+  lightning fit --config my.yaml --model.strategy FineTune --trainer.max_steps 500
+  lightning test --config my.yaml --ckpt_path runs/my/checkpoints/best.ckpt
+  lightning fit --help                     all options of a command
+  lightning fit --model.strategy.help FineTune
+  lightning fit --config my.yaml --print_config
+
+`model.strategy` is how the network learns; `trainer.strategy` is how devices cooperate. `segue` and
+`python -m lightning_app` are the same program.
+"""
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Runs the program.
+
+    Args:
+        args: the arguments; those of the process if None.
+
+    Raises:
+        SystemExit: with 0 after ``--help`` and ``--version``, with 2 after a mistake in the arguments.
+    """
+    arguments = list(sys.argv[1:] if args is None else args)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(HELP, end="")
+        raise SystemExit(0)
+    if arguments[0] == "--version":
+        print(f"segue {__version__}")
+        raise SystemExit(0)
+    command = next((word for word in arguments if not word.startswith("-")), "")
+    if arguments[0] not in COMMANDS and not (arguments[0].startswith("-") and command in COMMANDS):
+        nearest = get_close_matches(arguments[0], COMMANDS, n=1)
+        hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
+        _refuse(f"there is no command '{arguments[0]}'.{hint} Commands: {', '.join(COMMANDS)}.")
+    _check_config_files(arguments)
+
+    # A console script does not put the working directory on the path, and `class_path: my_file.MyMethod` needs it.
+    # At the end, so that a folder of the user's called `strategies` does not hide ours.
+    if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds strings
+        sys.path.append(os.getcwd())  # noqa: PTH109
+    _check_packages()
+    # Lightning and torch take seconds to import: only now.
+    if command == "demo":
+        from lightning_app.commands.demo import main as demo
+
+        demo(arguments[1:])
+    elif command == "doctor":
+        from lightning_app.commands.doctor import main as doctor
+
+        doctor()
+    else:
+        from lightning_app.command_line import run
+
+        run(None if args is None else arguments)
+
+
+def _refuse(message: str) -> None:
+    print(f"lightning: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _check_config_files(arguments: Sequence[str]) -> None:
+    """Refuses a config file that does not exist before seconds of imports."""
+    for place, word in enumerate(arguments):
+        name, equals, value = word.partition("=")
+        if name not in ("--config", "-c"):
+            continue
+        if not equals:
+            value = arguments[place + 1] if place + 1 < len(arguments) else ""
+        path = Path(value)
+        if not value or "\n" in value or path.is_file():
+            continue
+        around = [str(found) for found in sorted(Path(path.parts[0] if path.parts else ".").rglob("*.yaml"))[:1000]]
+        nearest = get_close_matches(value, around, n=1, cutoff=0.4)
+        hint = f" Did you mean {nearest[0]}?" if nearest else ""
+        _refuse(f"there is no config file {value} (the working directory is {Path.cwd()}).{hint}")
+
+
+def _check_packages() -> None:
+    """Refuses foreign packages under our generic names."""
+    from importlib.util import find_spec
+
+    home = Path(__file__).resolve().parent.parent
+    for name in ("strategies", "datamodules"):
+        spec = find_spec(name)
+        found = None if spec is None or spec.origin is None else Path(spec.origin).resolve().parent
+        if found != home / name:
+            _refuse(
+                f"the package '{name}' is imported from {found}, but Segue's is {home / name}. "
+                f"Rename yours, or run from another folder."
+            )

@@ -1,0 +1,226 @@
+"""``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line with Segue's folders, links and messages."""
+
+import os
+import re
+import sys
+import warnings
+from collections.abc import Sequence
+from datetime import datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, NoReturn
+
+from jsonargparse import Namespace
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
+
+import datamodules  # noqa: F401 - so that short class names are known
+from lightning_app.callbacks.graceful_stop import GracefulStop
+from lightning_app.callbacks.monitor_check import MonitorCheck
+from lightning_app.callbacks.prediction_writer import PredictionWriter
+from lightning_app.callbacks.run_record import RunRecord
+from lightning_app.callbacks.score_table import ScoreTable
+from lightning_app.segmenter import Segmenter
+from lightning_app.weights import read_checkpoint
+from strategies import Strategy
+
+RUNS = Path("runs")
+
+
+class Parser(LightningArgumentParser):
+    """The parser, with messages that name what exists."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Prints the message and the nearest names, and leaves with 2."""
+        hints = _hints(message)
+        print("\n".join(["lightning: " + message.strip(), *hints]), file=sys.stderr)
+        raise SystemExit(2)
+
+
+class CommandLine(LightningCLI):
+    """Lightning's command line for Segue.
+
+    ``--run NAME`` names the run's folder, ``runs/NAME``: configuration, splits, checkpoints, metrics and scores lie there.
+    """
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds the run's folder, the checkpoint callback and the links."""
+        parser.add_argument(
+            "--run",
+            type=str | None,
+            default=None,
+            help="Name of the run; its folder is runs/<name>, or the path itself if it has a slash. "
+            "By default the strategy and the time, and for a checkpoint the folder of its run.",
+        )
+        parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
+        parser.set_defaults(
+            {
+                "checkpoint.monitor": "val/source/miou",
+                "checkpoint.mode": "max",
+                "checkpoint.filename": "best",
+                "checkpoint.save_last": True,
+                "checkpoint.enable_version_counter": False,
+                "checkpoint.auto_insert_metric_name": False,
+                "data": {"class_path": "datamodules.CrossDomainDataModule"},
+            }
+        )
+        parser.add_argument("--predictions.folder", type=str | None, default=None, help="Default: in the run's folder.")
+        parser.add_argument("--predictions.overlays", type=bool, default=True, help="Write coloured overlays.")
+        parser.add_argument(
+            "--predictions.probabilities", type=bool, default=False, help="Write (classes, H, W) float16 .npy files."
+        )
+        parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
+        parser.link_arguments("data.channels", "model.in_channels", apply_on="instantiate")
+
+    def _parse_ckpt_path(self) -> None:
+        """Replaces Lightning's merge of hyper-parameters: ``before_instantiate_classes`` reads the checkpoint."""
+
+    @property
+    def settings(self) -> Namespace:
+        """The configuration of the subcommand."""
+        return self.config[self.subcommand]
+
+    def before_instantiate_classes(self) -> None:
+        """Finds the run's folder, and takes the network from a checkpoint when there is one."""
+        settings = self.settings
+        settings.model.seed = settings.data.init_args.seed = settings.seed_everything or 0
+        checkpoint = self._checkpoint_path()
+        self.folder = self._run_folder(checkpoint)
+        settings.trainer.default_root_dir = str(self.folder)
+        settings.checkpoint.dirpath = settings.checkpoint.dirpath or str(self.folder / "checkpoints")
+        self._place_loggers()
+        if checkpoint is None:
+            if self.subcommand != "fit":
+                self._parser(self.subcommand).error(
+                    f"{self.subcommand} needs a network: give --ckpt_path runs/<name>/checkpoints/best.ckpt"
+                )
+            return
+        settings.ckpt_path = str(checkpoint)
+        # The checkpoint is enough: no file of weights is opened and no network touched.
+        settings.model.encoder_weights = settings.model.init_from = None
+        if self.subcommand != "fit":
+            self._take_network(checkpoint)
+
+    def _take_network(self, path: Path) -> None:
+        """Sets the model to what the checkpoint holds, under any strategy or none."""
+        settings, found = self.settings, read_checkpoint(path)
+        spec, data = found.spec, settings.data.init_args
+        settings.model.strategy = None
+        settings.model.architecture, settings.model.encoder = spec.architecture, spec.encoder
+        settings.model.options = spec.options
+        data.channels = spec.in_channels
+        data.classes = data.get("classes") or spec.classes
+        self.expected_classes = spec.classes
+
+    def after_instantiate_classes(self) -> None:
+        """Refuses to score a network on other classes than its own."""
+        expected = getattr(self, "expected_classes", None)
+        if expected is not None and list(self.model.classes) != expected:
+            raise ValueError(
+                f"{self.settings.ckpt_path} was trained on the classes {', '.join(expected)}, but the data has "
+                f"{', '.join(self.model.classes)}. Use the data's classes it was trained on, or move it to the new ones "
+                "with lightning fit --model.init_from."
+            )
+
+    def _checkpoint_path(self) -> Path | None:
+        given = self.settings.ckpt_path
+        if given is None:
+            return None
+        if given in ("last", "best"):
+            if self.settings.run is None:
+                self._parser(self.subcommand).error(f"--ckpt_path {given} needs --run, to know of which run.")
+            given = _named_run(self.settings.run) / "checkpoints" / f"{given}.ckpt"
+        path = Path(given)
+        if not path.is_file():
+            around = [str(found) for found in sorted((path.parent if path.parent.is_dir() else RUNS).rglob("*.ckpt"))]
+            nearest = get_close_matches(str(path), around, n=1, cutoff=0.3)
+            self._parser(self.subcommand).error(
+                f"there is no checkpoint {path}." + (f" Did you mean {nearest[0]}?" if nearest else "")
+            )
+        return path
+
+    def _run_folder(self, checkpoint: Path | None) -> Path:
+        settings = self.settings
+        of_checkpoint = checkpoint.parent.parent if checkpoint and checkpoint.parent.name == "checkpoints" else None
+        if settings.run is None:
+            if of_checkpoint is not None:
+                return of_checkpoint
+            strategy = settings.model.strategy.class_path.rsplit(".", 1)[-1] if settings.model.strategy else "none"
+            return RUNS / f"{strategy}-{datetime.now():%Y%m%d-%H%M%S}"
+        folder = _named_run(settings.run)
+        fresh = self.subcommand == "fit" and folder != of_checkpoint and not settings.trainer.fast_dev_run
+        if fresh and rank_zero_only.rank == 0 and (folder / "config.yaml").exists():
+            self._parser(self.subcommand).error(
+                f"{folder} holds a run already. Go on with it by --ckpt_path last, or choose another --run."
+            )
+        return folder
+
+    def _place_loggers(self) -> None:
+        """Gives every logger the run's folder; metrics go to CSV when no logger is named."""
+        trainer, folder = self.settings.trainer, str(self.folder)
+        if trainer.logger is None or trainer.logger is True:
+            # Numbered versions below the run: a resumed run must not overwrite the first part's metrics.
+            trainer.logger = _namespace(
+                "lightning.pytorch.loggers.CSVLogger", save_dir=folder, name="metrics", flush_logs_every_n_steps=50
+            )
+        for logger in trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]:
+            arguments = getattr(logger, "init_args", {})
+            if "save_dir" in arguments and arguments["save_dir"] in (None, "."):
+                arguments["save_dir"] = folder
+                # W&B writes below save_dir and falls back to a folder for temporary files where it is missing.
+                if rank_zero_only.rank == 0:
+                    Path(folder).mkdir(parents=True, exist_ok=True)
+            if str(logger.class_path).endswith("WandbLogger") and not arguments["name"]:
+                arguments["name"] = self.folder.name
+
+    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - Lightning's own signature
+        """Adds the callbacks that every run has."""
+        trainer = super().instantiate_trainer(**kwargs)
+        settings = self.settings
+        trainer.callbacks.append(ScoreTable(str(self.folder)))
+        if self.subcommand == "fit":
+            trainer.callbacks += [MonitorCheck(), GracefulStop(settings.checkpoint.dirpath)]
+        if self.subcommand == "predict":
+            wanted = settings.predictions
+            folder = wanted.folder or str(self.folder / "predictions")
+            trainer.callbacks.append(PredictionWriter(folder, wanted.overlays, wanted.probabilities))
+        return trainer
+
+
+def run(args: Sequence[str] | None) -> None:
+    """Parses and runs a subcommand; mistakes of the user end in one message, not in a traceback."""
+    warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+    # Lightning's tip about its litlogger would install a package that takes the name of our script.
+    warnings.filterwarnings("ignore", message=".*litlogger.*")
+    warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    try:
+        CommandLine(
+            Segmenter,
+            LightningDataModule,
+            subclass_mode_data=True,
+            save_config_callback=RunRecord,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            parser_class=Parser,
+            args=None if args is None else list(args),
+        )
+    except (ValueError, OSError, FloatingPointError) as error:
+        if os.environ.get("SEGUE_TRACEBACK"):
+            raise
+        print(f"\nlightning: {error}\n(SEGUE_TRACEBACK=1 shows where.)", file=sys.stderr)
+        raise SystemExit(1) from error
+
+
+def _named_run(name: str) -> Path:
+    return Path(name) if "/" in name else RUNS / name
+
+
+def _namespace(class_path: str, **init_args: Any) -> Namespace:
+    return Namespace(class_path=class_path, init_args=Namespace(**init_args))
+
+
+def _hints(message: str) -> list[str]:
+    """Names what a mistyped class or option may have meant."""
+    return []

@@ -1,0 +1,108 @@
+"""From a strategy's parameter groups to an optimizer and its schedule."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LambdaLR
+
+from strategies.base import ParameterGroup
+
+
+@dataclass(frozen=True)
+class PolynomialDecay:
+    """Learning rate factor: a linear warm-up, then (1 − progress)^power down to 0 at the last step.
+
+    Attributes:
+        power: exponent of the decay, ≥ 0; 1 is linear, 0 keeps the rate constant.
+        warmup_steps: optimizer steps of the warm-up, ≥ 0.
+        warmup_start: factor at the first warm-up step, in [0, 1].
+    """
+
+    power: float = 0.9
+    warmup_steps: int = 0
+    warmup_start: float = 1e-3
+
+    def __post_init__(self) -> None:
+        """Refuses settings without a meaning."""
+        if self.power < 0 or self.warmup_steps < 0 or not 0 <= self.warmup_start <= 1:
+            raise ValueError(f"{self} has no meaning: power and warmup_steps are ≥ 0, warmup_start is in [0, 1].")
+
+    def factor(self, step: int, total: int) -> float:
+        """Returns the factor of the learning rate at a zero-based step of a run of ``total`` steps."""
+        decay = float(max(0.0, 1 - step / max(1, total)) ** self.power)
+        if step < self.warmup_steps:
+            return decay * (self.warmup_start + (1 - self.warmup_start) * step / self.warmup_steps)
+        return decay
+
+
+def check_groups(groups: list[ParameterGroup], *owners: nn.Module) -> None:
+    """Checks that the groups hold every trainable parameter exactly once.
+
+    Args:
+        groups: what a strategy returned.
+        owners: the modules whose parameters are to be trained.
+
+    Raises:
+        ValueError: naming the parameters that are missing, repeated, frozen or foreign.
+    """
+    names = {id(parameter): name for owner in owners for name, parameter in owner.named_parameters()}
+    trainable = {
+        id(parameter) for owner in owners for parameter in owner.parameters() if parameter.requires_grad
+    }
+    seen: dict[int, str] = {}
+    for group in groups:
+        for parameter in group["params"]:
+            name = names.get(id(parameter), "a parameter of neither the network nor the strategy")
+            if id(parameter) in seen:
+                raise ValueError(
+                    f"parameter_groups: {name} is in group '{seen[id(parameter)]}' and again in '{group['name']}'; "
+                    "each parameter belongs to one group."
+                )
+            if id(parameter) not in trainable:
+                raise ValueError(
+                    f"parameter_groups: group '{group['name']}' holds {name}, which is not trainable here; leave it out."
+                )
+            seen[id(parameter)] = group["name"]
+    missing = [names[key] for key in trainable - seen.keys()]
+    if missing:
+        raise ValueError(
+            f"parameter_groups leaves out {len(missing)} trainable parameters, such as {sorted(missing)[0]}; "
+            "put each in a group, or freeze it in build."
+        )
+    if not seen:
+        raise ValueError("parameter_groups is empty: nothing would be trained.")
+
+
+def make_optimizer(
+    groups: list[ParameterGroup],
+    optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
+    schedule: PolynomialDecay,
+    total_steps: int,
+) -> tuple[Optimizer, LambdaLR]:
+    """Makes the optimizer, and the schedule in which each group's ``lr_scale`` is multiplied.
+
+    Args:
+        groups: the checked groups.
+        optimizer: makes an optimizer from groups of parameters.
+        schedule: the learning rate's course over the run.
+        total_steps: optimizer steps of the whole run.
+
+    Returns:
+        The optimizer and a scheduler to be stepped after each optimizer step.
+    """
+    scales = [group.get("lr_scale", 1.0) for group in groups]
+    plain: list[dict[str, Any]] = [
+        {key: value for key, value in group.items() if key != "lr_scale"} for group in groups
+    ]
+
+    def factor(scale: float | Callable[[int], float]) -> Callable[[int], float]:
+        def at(step: int) -> float:
+            return schedule.factor(step, total_steps) * (scale(step) if callable(scale) else scale)
+
+        return at
+
+    made = optimizer(plain)
+    return made, LambdaLR(made, [factor(scale) for scale in scales])

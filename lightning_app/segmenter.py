@@ -1,0 +1,356 @@
+"""The LightningModule: one network, one strategy, and the training step that joins them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self, cast
+
+import numpy as np
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_info
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from datamodules.batch import Batch, DomainBatch, DomainName
+from lightning_app.anchor import anchor
+from lightning_app.inference import PredictBatch, Prediction, Windows, predict_mask
+from lightning_app.metrics import ConfusionMatrix, Scores
+from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.optimization import PolynomialDecay, check_groups, make_optimizer
+from lightning_app.step_flags import StepFlags
+from lightning_app.weights import init_from as copy_network
+from lightning_app.weights import load_encoder_weights, read_checkpoint
+from strategies.base import Network, Step, Strategy
+
+CHECKPOINT_FORMAT = 1
+
+
+class Segmenter(LightningModule):
+    """A segmentation network and the strategy by which it learns.
+
+    Args:
+        classes: class names; the class id is the position. On the command line they come from the data.
+        strategy: how the network learns; None can validate, test and predict, but not train.
+        architecture: a class of segmentation_models_pytorch, such as ``Unet``, ``DeepLabV3Plus`` or ``Segformer``.
+        encoder: one of its encoders, such as ``resnet18``, or a model of timm as ``tu-<name>``.
+        encoder_weights: what the encoder starts from: ``imagenet`` (from the hub),
+            ``torchvision:ResNet18_Weights.IMAGENET1K_V1``, ``package:<installed package>``, a ``.pth`` or
+            ``.safetensors`` file, a checkpoint of Segue, or None for chance.
+        in_channels: number of image channels; on the command line it comes from the data.
+        init_from: a checkpoint of Segue or a file of weights, from which the whole network is copied.
+        optimizer: makes the optimizer from the strategy's parameter groups.
+        schedule: the learning rate's course over the run.
+        windows: how large images are cut for validation, test and prediction; None takes each whole.
+        options: further arguments of the architecture, such as ``decoder_channels``.
+        seed: seed of the random numbers drawn in training steps.
+
+    Raises:
+        ValueError: if the architecture, the encoder or the weights do not exist or do not fit.
+    """
+
+    def __init__(
+        self,
+        classes: list[str],
+        strategy: Strategy | None = None,
+        architecture: str = "Unet",
+        encoder: str = "resnet18",
+        encoder_weights: str | None = None,
+        in_channels: int = 3,
+        init_from: str | None = None,
+        optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer] = lambda params: AdamW(
+            params, lr=5e-4, weight_decay=0.01
+        ),
+        schedule: PolynomialDecay = PolynomialDecay(),  # noqa: B008 - frozen, and jsonargparse shows it in the help
+        windows: Windows | None = None,
+        options: dict[str, Any] | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.spec = NetworkSpec(architecture, encoder, list(classes), in_channels, options or {})
+        self.network = SegmentationNetwork(self.spec)
+        self.weights_report: list[str] = []
+        if encoder_weights:
+            self.weights_report += load_encoder_weights(self.network, encoder_weights)
+        if init_from:
+            self.weights_report += copy_network(self.network, init_from)
+        self.strategy = strategy
+        if strategy is not None:
+            strategy.build(self.network, classes)
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.windows = windows
+        self.seed = seed
+        self.confusion = nn.ModuleDict({domain: ConfusionMatrix(len(classes)) for domain in ("source", "target")})
+        self.scores: dict[DomainName, Scores] = {}
+        """The scores of the last validation or test, by domain."""
+        self.consumed_batches = 0
+        """Training batches that this rank has used since the run began, over interruptions."""
+        self.stop_wanted = False
+        """Set by a signal: this rank asks all ranks to stop."""
+        self.stop_agreed = False
+        self.flags = StepFlags()
+        # Loaded for evaluation, the network is already the one that the strategy infers with.
+        self._network_infers = strategy is None
+
+    @property
+    def classes(self) -> list[str]:
+        """The class names, in the order of the ids."""
+        return self.spec.classes
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Loads the inference network of a checkpoint, on the CPU and ready to predict.
+
+        Neither a file of weights nor a network connection is needed, and no code of the file runs.
+
+        Args:
+            path: a checkpoint written by Segue.
+
+        Returns:
+            A segmenter without a strategy, in eval mode.
+        """
+        checkpoint = read_checkpoint(path)
+        segmenter = cls(**asdict(checkpoint.spec))
+        segmenter.network.load_state_dict(checkpoint.state_dict)
+        return segmenter.eval()
+
+    # ------------------------------------------------------------------------------------------------ training
+
+    def setup(self, stage: str) -> None:
+        """Says what the weights came from, and refuses to train without a strategy."""
+        for line in self.weights_report:
+            rank_zero_info(line)
+        self.weights_report = []
+        if stage == "fit" and self.strategy is None:
+            raise ValueError(
+                "There is no strategy to train by. Set model.strategy, for example --model.strategy SourceOnly."
+            )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Back-propagates the strategy's terms one by one and hands Lightning the anchored total.
+
+        Each term's graph is freed before the next one is made. The gradients lie in ``.grad`` when this returns;
+        the backward that Lightning runs afterwards only makes DDP reduce them.
+        """
+        if self.flags.read():
+            self.stop_agreed = True
+        strategy = self._strategy
+        accumulate = self.trainer.accumulate_grad_batches
+        if batch_idx % accumulate == 0:
+            # Lightning zeroes after this method, which would lose what it accumulates: see optimizer_zero_grad.
+            self._optimizer.zero_grad()
+        self._seed_chance()
+        self.step = Step(self.global_step, int(self.trainer.estimated_stepping_batches), self.current_epoch)
+        terms: dict[str, Tensor] = {}
+        for named in strategy.losses(self._network, batch, self.step):
+            self._check_terms(named, terms)
+            self._backward(torch.stack(list(named.values())).sum() / accumulate)
+            terms.update({name: value.detach() for name, value in named.items()})
+        if not terms:
+            raise ValueError(f"{type(strategy).__name__}.losses yielded no term; yield at least one per step.")
+        total = torch.stack(list(terms.values())).sum()
+        files = [name for stream in cast("dict[str, DomainBatch]", batch).values() for name in stream["name"]]
+        self.flags.post(self.step.index, terms, files, self.stop_wanted)
+        self._log_step(terms, total)
+        self.consumed_batches += 1
+        return anchor(total, self._trainable)
+
+    def _backward(self, loss: Tensor) -> None:
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is not None:
+            loss = scaler.scale(loss)
+        # The training step runs under autocast, a backward should not.
+        with torch.autocast(self.device.type, enabled=False):
+            loss.backward()  # type: ignore[no-untyped-call]
+
+    def _check_terms(self, named: dict[str, Tensor], before: dict[str, Tensor]) -> None:
+        owner = type(self._strategy).__name__
+        for name, value in named.items():
+            if name in before or name == "total":
+                raise ValueError(f"{owner}.losses yields the term '{name}' twice or uses a reserved name; rename it.")
+            if not isinstance(value, Tensor) or value.ndim != 0:
+                shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+                raise ValueError(f"{owner}.losses: the term '{name}' is {shape}, not a scalar tensor; reduce it.")
+
+    def _seed_chance(self) -> None:
+        # No random state is saved: what a step draws follows from its place, on every rank another.
+        sequence = np.random.SeedSequence([self.seed, self.global_rank, self.consumed_batches])
+        torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+
+    def _log_step(self, terms: dict[str, Tensor], total: Tensor) -> None:
+        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:
+            sizes = {f"train/loss/{name}": value for name, value in terms.items()}
+            rates = {f"train/lr/{group['name']}": float(group["lr"]) for group in self._optimizer.param_groups}
+            told = {f"train/{name}": value for name, value in self.step.logged.items()}
+            self.log_dict({**sizes, **rates, **told}, batch_size=1)
+        self.log("train/loss/total", total, prog_bar=True, batch_size=1)
+
+    def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
+        """Does nothing: ``training_step`` zeroes before the first term, Lightning would after the last."""
+
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Optimizer | Any,  # noqa: ANN401 - Lightning's own wrapper
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        """Steps, then tells the strategy, so that a checkpoint written right after sees its teacher updated."""
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self._strategy.after_step(self._network, self.step)
+
+    def train(self, mode: bool = True) -> Self:
+        """Enters training or eval mode; a strategy keeps frozen normalisation layers in eval."""
+        super().train(mode)
+        if mode and self.strategy is not None:
+            index = self.global_step if self._trainer is not None else 0
+            self.strategy.train_mode(self._network, Step(index, 0))
+        return self
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """Makes one optimizer of the strategy's groups, and its schedule by the step."""
+        groups = self._strategy.parameter_groups(self._network)
+        check_groups(groups, self.network, self._strategy)
+        self._trainable = [parameter for group in groups for parameter in group["params"]]
+        total = self.trainer.estimated_stepping_batches
+        if total == float("inf"):
+            raise ValueError("The run has no end, so the learning rate has no course. Set trainer.max_steps or max_epochs.")
+        self._optimizer, scheduler = make_optimizer(groups, self.optimizer, self.schedule, int(total))
+        return {"optimizer": self._optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    @property
+    def _strategy(self) -> Strategy:
+        assert self.strategy is not None, "setup refuses to train without one"
+        return self.strategy
+
+    @property
+    def _network(self) -> Network:
+        return cast(Network, self.network)
+
+    def on_train_end(self) -> None:
+        """Reads the last step's flags: a run that ends in NaN does not end well."""
+        self.flags.read()
+
+    # ---------------------------------------------------------------------------------- validation, test, prediction
+
+    def inference_network(self, domain: DomainName) -> nn.Module:
+        """Returns the network that is validated, tested and predicted with for a domain."""
+        if self._network_infers or self.strategy is None:
+            return self.network
+        return self.strategy.inference_network(self.network, domain)
+
+    def validation_step(self, batch: DomainBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Adds one image to the confusion matrix of its domain."""
+        self._score(batch)
+
+    def test_step(self, batch: DomainBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Adds one image to the confusion matrix of its domain."""
+        self._score(batch)
+
+    def _score(self, batch: DomainBatch) -> None:
+        domain = batch["domain"]
+        network = self.inference_network(domain)
+        masks = [predict_mask(network, image, self.windows, self.device) for image in batch["image"]]
+        self.confusion[domain].update(torch.from_numpy(np.stack(masks)).to(self.device), batch["mask"])
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the scores of every domain that was validated."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the scores of every domain that was tested."""
+        self._log_scores("test")
+
+    def _log_scores(self, stage: str) -> None:
+        self.scores = {}
+        for domain, confusion in self.confusion.items():
+            matrix = cast(ConfusionMatrix, confusion)
+            if matrix.update_called:
+                scores = Scores.from_confusion(matrix.compute(), self.classes)
+                self.scores[cast(DomainName, domain)] = scores
+                self.log_dict(scores.named(f"{stage}/{domain}"), sync_dist=True)
+                matrix.reset()
+
+    def predict_step(self, batch: PredictBatch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
+        """Predicts the class ids of each image, and fills ``probabilities`` where a callback asked for them."""
+        network = self.inference_network(batch.get("domain", "target"))
+        wanted = batch.get("probabilities", [None] * len(batch["image"]))
+        masks = [
+            predict_mask(network, image, self.windows, self.device, probabilities=array)
+            for image, array in zip(batch["image"], wanted, strict=True)
+        ]
+        images = [image.movedim(0, -1).cpu().numpy() for image in batch["image"]]
+        return Prediction(batch["name"], masks, images)
+
+    def predict(self, image: NDArray[Any] | str | Path) -> NDArray[np.uint8]:
+        """Predicts one image, by windows if the segmenter has them.
+
+        Args:
+            image: (H, W, C) uint8, or float in [0, 1], in RGB order; or the path of an image file.
+
+        Returns:
+            (H, W) class ids, uint8.
+
+        Raises:
+            ValueError: if the image cannot be read or has another number of channels than the network.
+        """
+        if isinstance(image, str | Path):
+            image = read_image(Path(image), self.spec.in_channels)
+        if image.ndim != 3 or image.shape[2] != self.spec.in_channels:
+            raise ValueError(
+                f"The image has shape {image.shape}; this network takes (H, W, {self.spec.in_channels}) arrays."
+            )
+        mode = self.training
+        self.eval()
+        try:
+            return predict_mask(self.inference_network("target"), image, self.windows, self.device)
+        finally:
+            self.train(mode)
+
+    # ------------------------------------------------------------------------------------------------ checkpoints
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Describes the inference network in plain values, and refuses to save a step that went wrong."""
+        self.stop_agreed = self.flags.read() or self.stop_agreed
+        hyper_parameters = checkpoint.get("hyper_parameters", {})
+        checkpoint["hyper_parameters"] = {
+            **{name: value for name, value in hyper_parameters.items() if _is_plain(value)},
+            "classes": self.classes,
+        }
+        checkpoint["segue"] = {
+            "format": CHECKPOINT_FORMAT,
+            "network": asdict(self.spec),
+            "inference_network": self._inference_prefix(),
+            "strategy": type(self.strategy).__name__,
+            "labels_used": getattr(getattr(self._trainer, "datamodule", None), "labels_used", None),
+            "consumed_batches": self.consumed_batches,
+        }
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Resumes a fit as it was; for anything else takes the inference network, whatever strategy trained it."""
+        described = checkpoint.get("segue", {})
+        self.consumed_batches = described.get("consumed_batches", 0)
+        if self._trainer is None or self._trainer.state.fn == TrainerFn.FITTING:
+            self._network_infers = self.strategy is None
+            return
+        prefix = f"{described['inference_network']}."
+        plain = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
+        others = {k: v for k, v in self.state_dict().items() if not k.startswith("network.")}
+        checkpoint["state_dict"] = {**others, **{f"network.{name}": value for name, value in plain.items()}}
+        self._network_infers = True
+
+    def _inference_prefix(self) -> str:
+        wanted = self.inference_network("target")
+        return next(name for name, module in self.named_modules() if module is wanted)
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)

@@ -1,0 +1,146 @@
+"""The seam: what a strategy is given, and what it gives back."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NotRequired, Protocol, TypedDict
+
+from torch import Tensor, nn
+
+from datamodules.batch import Batch, DomainName, StreamName
+
+Losses = Iterator[dict[str, Tensor]]
+"""What ``Strategy.losses`` yields: named and already weighted scalar terms."""
+
+
+class Network(Protocol):
+    """What a strategy may rely on in the network it trains: a ``torch.nn.Module`` with these members.
+
+    Attributes:
+        encoder: the encoder of segmentation_models_pytorch.
+        decoder: its decoder.
+        segmentation_head: the last convolution, and the upsampling behind it.
+    """
+
+    training: bool
+
+    @property
+    def encoder(self) -> nn.Module: ...
+
+    @property
+    def decoder(self) -> nn.Module: ...
+
+    @property
+    def segmentation_head(self) -> nn.Module: ...
+
+    def __call__(self, image: Tensor) -> Tensor:
+        """Maps (B, C, H, W) float images in [0, 1], not normalised, to (B, classes, H, W) logits."""
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Returns the encoder's maps of the same images, from the finest to the deepest."""
+
+    def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Maps the encoder's maps to (B, classes, H, W) logits of the given size."""
+
+
+class ParameterGroup(TypedDict):
+    """Parameters that share a learning rate.
+
+    Attributes:
+        name: what the group is called in logs, such as ``encoder``.
+        params: the parameters.
+        lr_scale: factor of the optimizer's learning rate and of its schedule, a number or a function of the
+            zero-based optimizer step; 1 if absent.
+        betas: Adam's betas, if they differ from the optimizer's.
+        weight_decay: the weight decay, if it differs from the optimizer's.
+    """
+
+    name: str
+    params: list[nn.Parameter]
+    lr_scale: NotRequired[float | Callable[[int], float]]
+    betas: NotRequired[tuple[float, float]]
+    weight_decay: NotRequired[float]
+
+
+@dataclass
+class Step:
+    """Where training is, and what a method wants to tell about it.
+
+    Attributes:
+        index: zero-based index of the optimizer step, the same in ``losses`` and in the ``after_step`` that follows.
+        total: number of optimizer steps of the whole run.
+        epoch: zero-based epoch.
+        shared: what a wrapper may reuse, such as pseudo-labels, by name.
+    """
+
+    index: int
+    total: int
+    epoch: int = 0
+    shared: dict[str, Tensor] = field(default_factory=dict)
+    logged: dict[str, Tensor | float] = field(default_factory=dict)
+
+    def log(self, name: str, value: Tensor | float) -> None:
+        """Logs a number as ``train/<name>``; a tensor is detached."""
+        self.logged[name] = value.detach() if isinstance(value, Tensor) else value
+
+
+class Strategy(nn.Module):
+    """How a network learns: override ``losses``, and as little else as the method needs.
+
+    A strategy is owned by the LightningModule: its parts are saved, moved and reduced like any module's, and its
+    counters are buffers. It keeps no reference to the network, the LightningModule or the Trainer, so a test can
+    call it with a network and a batch and nothing else.
+
+    Attributes:
+        required_streams: the streams without which it cannot train.
+        optional_streams: the streams it uses when they are there. It gets no others.
+    """
+
+    required_streams: Sequence[StreamName] = ("source",)
+    optional_streams: Sequence[StreamName] = ()
+
+
+    def build(self, network: Network, classes: Sequence[str]) -> None:
+        """Makes the method's own parts, such as a discriminator, and freezes what stays frozen; called once."""
+
+    def losses(self, network: Network, batch: Batch, step: Step) -> Losses:
+        """Yields the terms of one training step.
+
+        Terms that share a graph come in one dict, others one after another: as soon as the next dict is asked for,
+        the one before is back-propagated and its activations are freed.
+
+        Args:
+            network: the network in training mode.
+            batch: the declared streams, on the device.
+            step: where training is.
+
+        Yields:
+            Named, already weighted scalar terms.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define losses(network, batch, step)")
+
+    def parameter_groups(self, network: Network) -> list[ParameterGroup]:
+        """Returns every trainable parameter of the network and of the strategy exactly once, in named groups."""
+        groups: list[ParameterGroup] = [
+            {"name": "encoder", "params": list(network.encoder.parameters())},
+            {"name": "decoder", "params": list(network.decoder.parameters())},
+            {"name": "head", "params": list(network.segmentation_head.parameters())},
+            {"name": "strategy", "params": list(self.parameters())},
+        ]
+        for group in groups:
+            group["params"] = [parameter for parameter in group["params"] if parameter.requires_grad]
+        return [group for group in groups if group["params"]]
+
+    def after_step(self, network: Network, step: Step) -> None:
+        """Runs after a real optimizer step: a teacher's moving average."""
+
+    def train_mode(self, network: Network, step: Step) -> None:
+        """Runs whenever the network enters training mode: frozen normalisation layers go back to eval."""
+
+    @property
+    def teacher(self) -> nn.Module | None:
+        """The mean teacher, or None."""
+        return None
+
+    def inference_network(self, network: nn.Module, domain: DomainName) -> nn.Module:
+        """Returns the network that validation, test, prediction and export use for a domain."""
+        return network

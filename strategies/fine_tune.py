@@ -1,0 +1,57 @@
+"""Training on labelled target images: with all of them, the upper bound of every comparison."""
+
+from collections.abc import Sequence
+
+from datamodules.batch import Batch
+from strategies.base import Losses, Network, ParameterGroup, Step, Strategy
+from strategies.components.criteria import CrossEntropy, Criterion
+
+
+class FineTune(Strategy):
+    """Trains on the target images whose labels were given, usually from a network trained on the source.
+
+    Args:
+        criterion: loss on the masks; cross-entropy if None.
+        also_source: add the loss on the source images, so that the source is not forgotten.
+        encoder_lr_scale: factor of the learning rate for the encoder, ≥ 0; 0 trains the decoder and the head
+            alone, and the encoder's normalisation statistics stand still too.
+
+    Raises:
+        ValueError: if ``encoder_lr_scale`` is negative.
+    """
+
+    def __init__(
+        self, criterion: Criterion | None = None, also_source: bool = False, encoder_lr_scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        if encoder_lr_scale < 0:
+            raise ValueError(f"FineTune.encoder_lr_scale is {encoder_lr_scale}; give 0 or a positive number.")
+        self.criterion = criterion or CrossEntropy()
+        self.encoder_lr_scale = encoder_lr_scale
+        self.required_streams = ("labelled_target", "source") if also_source else ("labelled_target",)
+
+    def build(self, network: Network, classes: Sequence[str]) -> None:
+        """Freezes the encoder if it does not learn."""
+        if self.encoder_lr_scale == 0:
+            network.encoder.requires_grad_(False)
+
+    def train_mode(self, network: Network, step: Step) -> None:
+        """Keeps the statistics of a frozen encoder's normalisation layers."""
+        if self.encoder_lr_scale == 0:
+            network.encoder.eval()
+
+    def losses(self, network: Network, batch: Batch, step: Step) -> Losses:
+        """Yields the loss on the labelled target, and on the source when it is wanted."""
+        target = batch["labelled_target"]
+        yield {"segmentation": self.criterion(network(target["image"]), target["mask"])}
+        if "source" in self.required_streams:
+            source = batch["source"]
+            yield {"source_segmentation": self.criterion(network(source["image"]), source["mask"])}
+
+    def parameter_groups(self, network: Network) -> list[ParameterGroup]:
+        """Scales the learning rate of the encoder."""
+        groups = super().parameter_groups(network)
+        for group in groups:
+            if group["name"] == "encoder":
+                group["lr_scale"] = self.encoder_lr_scale
+        return groups

@@ -1,0 +1,58 @@
+"""Groups, schedule and optimizer."""
+
+import pytest
+import torch
+from torch import nn
+from torch.optim import SGD
+
+from lightning_app.optimization import PolynomialDecay, check_groups, make_optimizer
+
+
+def test_the_schedule_warms_up_and_decays_to_zero() -> None:
+    schedule = PolynomialDecay(power=1.0, warmup_steps=10, warmup_start=0.1)
+    assert schedule.factor(0, 100) == pytest.approx(0.1)
+    assert schedule.factor(5, 100) == pytest.approx(0.95 * 0.55)
+    assert schedule.factor(10, 100) == pytest.approx(0.9)
+    assert schedule.factor(100, 100) == 0
+    assert PolynomialDecay(power=0.9).factor(50, 100) == pytest.approx(0.5**0.9)
+    assert PolynomialDecay(power=0.0).factor(99, 100) == 1
+
+
+@pytest.mark.parametrize("wrong", [{"power": -1}, {"warmup_steps": -1}, {"warmup_start": 2.0}])
+def test_a_schedule_without_a_meaning_is_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="has no meaning"):
+        PolynomialDecay(**wrong)  # type: ignore[arg-type]
+
+
+def test_each_group_has_its_scale_in_one_schedule() -> None:
+    first, second, third = (nn.Parameter(torch.ones(1)) for _ in range(3))
+    optimizer, scheduler = make_optimizer(
+        [
+            {"name": "encoder", "params": [first], "lr_scale": 0.1},
+            {"name": "decoder", "params": [second]},
+            {"name": "thawed", "params": [third], "lr_scale": lambda step: float(step >= 2), "weight_decay": 0.0},
+        ],
+        lambda groups: SGD(groups, lr=1.0, weight_decay=0.5),
+        PolynomialDecay(power=1.0),
+        total_steps=4,
+    )
+    rates = []
+    for _ in range(4):
+        rates.append([group["lr"] for group in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    assert rates == pytest.approx([[0.1, 1.0, 0.0], [0.075, 0.75, 0.0], [0.05, 0.5, 0.5], [0.025, 0.25, 0.25]])
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.5, 0.5, 0.0]
+
+
+def test_groups_that_miss_repeat_or_invent_a_parameter_are_refused() -> None:
+    layer = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="leaves out 1 trainable parameters, such as bias"):
+        check_groups([{"name": "a", "params": [layer.weight]}], layer)
+    with pytest.raises(ValueError, match="weight is in group 'a' and again in 'b'"):
+        check_groups([{"name": "a", "params": [layer.weight]}, {"name": "b", "params": [layer.weight]}], layer)
+    with pytest.raises(ValueError, match="which is not trainable here"):
+        check_groups([{"name": "a", "params": [*layer.parameters(), nn.Parameter(torch.ones(1))]}], layer)
+    layer.requires_grad_(False)
+    with pytest.raises(ValueError, match="nothing would be trained"):
+        check_groups([], layer)
