@@ -1,5 +1,6 @@
 """The LightningModule: one network, one strategy, and the training step that joins them."""
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from datamodules.batch import Batch, DomainBatch, DomainName
+from datamodules.reading import convert_channels, read_image
 from lightning_app.anchor import anchor
 from lightning_app.inference import PredictBatch, Prediction, Windows, predict_mask
 from lightning_app.metrics import ConfusionMatrix, Scores
@@ -69,7 +71,10 @@ class Segmenter(LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        self.save_hyperparameters()
+        with warnings.catch_warnings():
+            # Lightning would have the strategy ignored, and then could not load what the command line made.
+            warnings.filterwarnings("ignore", message="Attribute '(strategy|optimizer)'")
+            self.save_hyperparameters()
         self.spec = NetworkSpec(architecture, encoder, list(classes), in_channels, options or {})
         self.network = SegmentationNetwork(self.spec)
         self.weights_report: list[str] = []
@@ -87,6 +92,8 @@ class Segmenter(LightningModule):
         self.confusion = nn.ModuleDict({domain: ConfusionMatrix(len(classes)) for domain in ("source", "target")})
         self.scores: dict[DomainName, Scores] = {}
         """The scores of the last validation or test, by domain."""
+        self.labels_used = 0
+        """Target labels that went into the weights."""
         self.consumed_batches = 0
         """Training batches that this rank has used since the run began, over interruptions."""
         self.stop_wanted = False
@@ -121,7 +128,11 @@ class Segmenter(LightningModule):
     # ------------------------------------------------------------------------------------------------ training
 
     def setup(self, stage: str) -> None:
-        """Says what the weights came from, and refuses to train without a strategy."""
+        """Says what the weights came from, and refuses to train without a strategy.
+
+        Raises:
+            ValueError: if a fit has no strategy.
+        """
         for line in self.weights_report:
             rank_zero_info(line)
         self.weights_report = []
@@ -129,6 +140,8 @@ class Segmenter(LightningModule):
             raise ValueError(
                 "There is no strategy to train by. Set model.strategy, for example --model.strategy SourceOnly."
             )
+        if stage == "fit":
+            self.labels_used += getattr(self.trainer.datamodule, "labels_used", 0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Back-propagates the strategy's terms one by one and hands Lightning the anchored total.
@@ -299,7 +312,7 @@ class Segmenter(LightningModule):
             ValueError: if the image cannot be read or has another number of channels than the network.
         """
         if isinstance(image, str | Path):
-            image = read_image(Path(image), self.spec.in_channels)
+            image = convert_channels(read_image(Path(image)), self.spec.in_channels, str(image))
         if image.ndim != 3 or image.shape[2] != self.spec.in_channels:
             raise ValueError(
                 f"The image has shape {image.shape}; this network takes (H, W, {self.spec.in_channels}) arrays."
@@ -326,7 +339,7 @@ class Segmenter(LightningModule):
             "network": asdict(self.spec),
             "inference_network": self._inference_prefix(),
             "strategy": type(self.strategy).__name__,
-            "labels_used": getattr(getattr(self._trainer, "datamodule", None), "labels_used", None),
+            "labels_used": self.labels_used,
             "consumed_batches": self.consumed_batches,
         }
 
@@ -334,6 +347,7 @@ class Segmenter(LightningModule):
         """Resumes a fit as it was; for anything else takes the inference network, whatever strategy trained it."""
         described = checkpoint.get("segue", {})
         self.consumed_batches = described.get("consumed_batches", 0)
+        self.labels_used = described.get("labels_used", 0)
         if self._trainer is None or self._trainer.state.fn == TrainerFn.FITTING:
             self._network_infers = self.strategy is None
             return

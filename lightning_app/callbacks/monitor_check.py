@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
-from datamodules.domain_data_module import DomainDataModule
+from datamodules.cross_domain_data_module import CrossDomainDataModule
 from lightning_app.metrics import metric_names
 from lightning_app.segmenter import Segmenter
 
@@ -20,7 +20,7 @@ class MonitorCheck(Callback):
             ValueError: naming the monitor, and the nearest names that will exist.
         """
         data = trainer.datamodule
-        if not isinstance(data, DomainDataModule) or not isinstance(pl_module, Segmenter) or trainer.fast_dev_run:
+        if not isinstance(data, CrossDomainDataModule) or not isinstance(pl_module, Segmenter) or trainer.fast_dev_run:
             return
         domains = data.evaluation_domains("val")
         known = [name for domain in domains for name in metric_names(f"val/{domain}", pl_module.classes)]

@@ -6,7 +6,7 @@ import yaml
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.cli import SaveConfigCallback
 
-from datamodules.domain_data_module import DomainDataModule
+from datamodules.cross_domain_data_module import CrossDomainDataModule
 
 
 class RunRecord(SaveConfigCallback):
@@ -29,7 +29,7 @@ class RunRecord(SaveConfigCallback):
         try:
             folder.mkdir(parents=True, exist_ok=True)
             (folder / "config.yaml").write_text(text)
-            if isinstance(trainer.datamodule, DomainDataModule):
+            if isinstance(trainer.datamodule, CrossDomainDataModule):
                 record = {
                     "splits": trainer.datamodule.splits(),
                     "labelled_target": list(trainer.datamodule.labelled_names),

@@ -1,0 +1,247 @@
+"""The command line as a user types it."""
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from lightning_app import __version__
+from lightning_app.cli import COMMANDS, main
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A config of three tiny steps, in a working directory of the test's own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    streets = {"class_path": "SyntheticStreets", "init_args": {"size": [32, 48], "train": 6, "val": 2, "test": 2}}
+    content: dict[str, Any] = {
+        "seed_everything": 7,
+        "trainer": {
+            "accelerator": "cpu",
+            "devices": 1,
+            "max_steps": 3,
+            "num_sanity_val_steps": 0,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+            "log_every_n_steps": 1,
+        },
+        "model": {
+            "architecture": "FPN",
+            "encoder": "resnet18",
+            "options": {"encoder_depth": 3, "decoder_pyramid_channels": 32, "decoder_segmentation_channels": 32},
+            "strategy": {"class_path": "SourceOnly"},
+        },
+        "data": {
+            "class_path": "CrossDomainDataModule",
+            "init_args": {
+                "source": streets,
+                "target": {**streets, "init_args": {**streets["init_args"], "look": "dusk"}},  # type: ignore[dict-item]
+                "crop": [32, 32],
+                "scale": [1.0, 1.0],
+                "batch_size": 2,
+                "workers": 0,
+            },
+        },
+    }
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as left:
+        main(args)
+    assert left.value.code in (1, 2)
+    return capsys.readouterr().err
+
+
+def scores(path: Path) -> dict[tuple[str, str], str]:
+    with path.open(newline="") as file:
+        return {(row["domain"], row["score"]): row["value"] for row in csv.DictReader(file)}
+
+
+def test_version_help_and_mistakes_import_nothing_heavy() -> None:
+    script = (
+        "import sys\nfrom lightning_app.cli import main\n"
+        "try: main(sys.argv[1:])\nexcept SystemExit as e: code = e.code\n"
+        "assert 'torch' not in sys.modules and 'lightning' not in sys.modules, 'heavy import'\nsys.exit(code)"
+    )
+    for args, code, text in [
+        (["--version"], 0, f"segue {__version__}"),
+        (["--help"], 0, "lightning fit --config"),
+        ([], 0, "usage: lightning"),
+        (["fti"], 2, "Did you mean 'fit'?"),
+        (["fit", "--config", "configs/base.yml"], 2, "Did you mean configs/base.yaml?"),
+    ]:
+        done = subprocess.run([sys.executable, "-c", script, *args], capture_output=True, text=True, cwd=ROOT)
+        assert done.returncode == code, done.stderr
+        assert text in done.stdout + done.stderr
+
+
+
+def test_the_whole_way_of_transfer(config: Path) -> None:
+    main(["fit", "--config", str(config), "--run", "source"])
+    source = Path("runs/source")
+    assert (source / "checkpoints/best.ckpt").exists() and (source / "checkpoints/last.ckpt").exists()
+    record = yaml.safe_load((source / "config.yaml").read_text())
+    assert record["seed_everything"] == 7 and record["model"]["seed"] == 7 and record["data"]["init_args"]["seed"] == 7
+    splits = yaml.safe_load((source / "splits.yaml").read_text())
+    assert len(splits["splits"]["source"]["train"]) == 6
+    metrics = next((source / "metrics").rglob("metrics.csv")).read_text()
+    assert "train/loss/segmentation" in metrics and "val/source/miou" in metrics and "train/lr/encoder" in metrics
+
+    # The same source, adapted with two target labels; best by the target.
+    adapt = ["--model.strategy", "FineTune", "--data.init_args.labels", "2", "--checkpoint.monitor", "val/target/miou"]
+    main(
+        ["fit", "--config", str(config), *adapt, "--run", "tuned", "--model.init_from", str(source / "checkpoints/best.ckpt")]
+    )
+    splits = yaml.safe_load(Path("runs/tuned/splits.yaml").read_text())
+    assert len(splits["labelled_target"]) == 2
+    assert torch.load("runs/tuned/checkpoints/last.ckpt", weights_only=True)["segue"]["labels_used"] == 2
+
+    # A checkpoint scores the same under the config it was made with and under another.
+    main(["test", "--config", str(config), *adapt, "--ckpt_path", "runs/tuned/checkpoints/last.ckpt"])
+    first = scores(Path("runs/tuned/test.csv"))
+    main(["test", "--config", str(config), "--ckpt_path", "runs/tuned/checkpoints/last.ckpt"])
+    assert scores(Path("runs/tuned/test.csv")) == first
+    assert 0 <= float(first["target", "mIoU"]) <= 1
+
+    main(["validate", "--config", str(config), "--ckpt_path", "runs/tuned/checkpoints/best.ckpt"])
+    assert ("source", "pixel accuracy") in scores(Path("runs/tuned/validate.csv"))
+
+    # A checkpoint is enough to predict a folder: no config.
+    Path("photos").mkdir()
+    for name, size in (("a", (40, 30)), ("b", (65, 33))):
+        Image.fromarray(np.full((*size[::-1], 3), 90, np.uint8)).save(f"photos/{name}.jpg")
+    quiet = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]
+    main(
+        ["predict", "--ckpt_path", "runs/tuned/checkpoints/best.ckpt", "--data.predict", "photos", *quiet]
+        + ["--predictions.folder", "out", "--predictions.probabilities", "true", "--model.windows.size", "32"]
+    )
+    mask = np.asarray(Image.open("out/masks/b.png"))
+    assert mask.shape == (33, 65) and mask.dtype == np.uint8
+    assert np.load("out/probabilities/b.npy").argmax(0).tolist() == mask.tolist()
+
+
+def test_resume_of_a_named_run_goes_on_in_its_folder(config: Path) -> None:
+    main(["fit", "--config", str(config), "--run", "short", "--trainer.max_steps", "2"])
+    main(["fit", "--config", str(config), "--run", "short", "--ckpt_path", "last"])
+    assert torch.load("runs/short/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
+    assert len(list(Path("runs/short/metrics").rglob("metrics.csv"))) == 2
+
+
+def test_a_second_run_never_overwrites_the_first(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["fit", "--config", str(config), "--run", "one", "--trainer.max_steps", "1"])
+    assert "holds a run already" in refused(capsys, "fit", "--config", str(config), "--run", "one")
+
+
+def test_several_configs_and_overrides_win_in_order(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = config.parent / "other.yaml"
+    other.write_text("trainer: {max_steps: 11}\nmodel: {encoder: resnet34}\n")
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", str(config), "--config", str(other), "--model.encoder", "resnet50", "--print_config"])
+    printed = yaml.safe_load(capsys.readouterr().out)
+    assert printed["trainer"]["max_steps"] == 11
+    assert printed["model"]["encoder"] == "resnet50"
+    assert printed["model"]["architecture"] == "FPN"
+
+
+def test_a_strategy_in_a_file_of_the_working_directory(config: Path) -> None:
+    Path("my_method.py").write_text(
+        "from strategies import SourceOnly\n\n\nclass Mine(SourceOnly):\n"
+        "    def losses(self, network, batch, step):\n"
+        "        for terms in super().losses(network, batch, step):\n"
+        "            yield {name: 2 * value for name, value in terms.items()}\n"
+    )
+    main(["fit", "--config", str(config), "--model.strategy", "my_method.Mine", "--run", "mine"])
+    assert torch.load("runs/mine/checkpoints/last.ckpt", weights_only=True)["segue"]["strategy"] == "Mine"
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--model.strategy", "FinTune"], "FineTune"),
+        (["--model.architecture", "Unett"], "Unet"),
+        (["--model.encoder", "resnet81"], "resnet18"),
+        (["--model.encodr", "resnet18"], "--model.encoder"),
+        (["--trainer.max_stesp", "3"], "--trainer.max_steps"),
+        (["--model.strategy", "FineTune"], "data.labels is none"),
+        (["--checkpoint.monitor", "val/target/mio"], "val/target/miou"),
+        (["--model.init_from", "nowhere.ckpt"], "nowhere.ckpt"),
+        (["--model.encoder_weights", "nowhere.pth"], "nowhere.pth"),
+        (["--data.init_args.source", "nowhere", "--data.init_args.classes", "[a, b]"], "nowhere"),
+        (["--ckpt_path", "nowhere.ckpt"], "there is no checkpoint nowhere.ckpt"),
+        (["--ckpt_path", "last"], "needs --run"),
+        (["--data.init_args.batch_sise", "3"], "batch_size"),
+    ],
+)
+def test_mistakes_get_one_message_with_the_mend(
+    args: list[str], message: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = refused(capsys, "fit", "--config", str(config), *args)
+    assert message in error
+    assert "Traceback" not in error
+
+
+def test_evaluation_without_a_checkpoint_is_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--ckpt_path" in refused(capsys, "test", "--config", str(config))
+
+
+def test_a_checkpoint_of_other_classes_is_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["fit", "--config", str(config), "--run", "one", "--trainer.max_steps", "1"])
+    for split in ("images", "masks"):
+        Path("own", split).mkdir(parents=True)
+    for number in range(4):
+        Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(f"own/images/{number}.png")
+        Image.fromarray(np.zeros((32, 32), np.uint8)).save(f"own/masks/{number}.png")
+    other = Path("other.yaml")
+    other.write_text("data: {class_path: DomainDataModule, init_args: {domain: own, classes: [cat, dog]}}\n")
+    error = refused(capsys, "test", "--config", str(other), "--ckpt_path", "runs/one/checkpoints/last.ckpt")
+    assert "was trained on the classes road" in error and "cat, dog" in error
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere: run the tests as another user")
+def test_a_folder_that_cannot_be_written_is_said_before_training(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("runs").mkdir(mode=0o500)
+    assert "cannot be written" in refused(capsys, "fit", "--config", str(config), "--run", "x")
+
+
+def test_a_file_in_place_of_the_runs_folder_is_said_before_training(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("runs").write_text("not a folder")
+    assert "cannot be written" in refused(capsys, "fit", "--config", str(config), "--run", "x")
+
+
+def test_python_m_is_the_same_program(config: Path) -> None:
+    """In a process of its own, because a module run as __main__ breaks subclass checks."""
+    done = subprocess.run(
+        [sys.executable, "-m", "lightning_app", "fit", "--config", str(config), "--trainer.fast_dev_run", "true"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: f"{p.parent.name}/{p.name}")
+def test_every_shipped_config_parses(
+    path: Path, config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(SystemExit) as left:
+        main(["fit", "--config", "configs/base.yaml", "--config", str(config), "--config", str(path), "--print_config"])
+    assert left.value.code in (0, None), capsys.readouterr().err
