@@ -41,3 +41,6 @@ class Domain(ABC):
     @abstractmethod
     def read_mask(self, name: str) -> MaskArray:
         """Reads one mask as (H, W) uint8 class ids with 255 = ignore."""
+
+    def check_masks(self) -> None:  # noqa: B027
+        """Raises ValueError where masks and images do not belong together; called before any mask is read."""

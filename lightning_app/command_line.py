@@ -1,8 +1,8 @@
 """``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line with Segue's folders, links and messages."""
 
 import os
-import re
 import sys
+import tempfile
 import warnings
 from collections.abc import Sequence
 from datetime import datetime
@@ -16,12 +16,13 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_only
 
-import datamodules  # noqa: F401 - so that short class names are known
+from datamodules import CrossDomainDataModule, DomainDataModule, FolderDomain, SyntheticStreets  # noqa: F401 - short names
 from lightning_app.callbacks.graceful_stop import GracefulStop
 from lightning_app.callbacks.monitor_check import MonitorCheck
 from lightning_app.callbacks.prediction_writer import PredictionWriter
 from lightning_app.callbacks.run_record import RunRecord
 from lightning_app.callbacks.score_table import ScoreTable
+from lightning_app.mistakes import explain
 from lightning_app.segmenter import Segmenter
 from lightning_app.weights import read_checkpoint
 from strategies import Strategy
@@ -34,8 +35,7 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints the message and the nearest names, and leaves with 2."""
-        hints = _hints(message)
-        print("\n".join(["lightning: " + message.strip(), *hints]), file=sys.stderr)
+        print(f"lightning: {explain(message)}", file=sys.stderr)
         raise SystemExit(2)
 
 
@@ -90,6 +90,8 @@ class CommandLine(LightningCLI):
         self.folder = self._run_folder(checkpoint)
         settings.trainer.default_root_dir = str(self.folder)
         settings.checkpoint.dirpath = settings.checkpoint.dirpath or str(self.folder / "checkpoints")
+        if self.subcommand == "fit" and rank_zero_only.rank == 0 and not settings.trainer.fast_dev_run:
+            _check_writable(self.folder)
         self._place_loggers()
         if checkpoint is None:
             if self.subcommand != "fit":
@@ -166,12 +168,11 @@ class CommandLine(LightningCLI):
                 "lightning.pytorch.loggers.CSVLogger", save_dir=folder, name="metrics", flush_logs_every_n_steps=50
             )
         for logger in trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]:
-            arguments = getattr(logger, "init_args", {})
+            if not logger:  # false: no logger is wanted
+                continue
+            arguments = logger.init_args
             if "save_dir" in arguments and arguments["save_dir"] in (None, "."):
                 arguments["save_dir"] = folder
-                # W&B writes below save_dir and falls back to a folder for temporary files where it is missing.
-                if rank_zero_only.rank == 0:
-                    Path(folder).mkdir(parents=True, exist_ok=True)
             if str(logger.class_path).endswith("WandbLogger") and not arguments["name"]:
                 arguments["name"] = self.folder.name
 
@@ -221,6 +222,14 @@ def _namespace(class_path: str, **init_args: Any) -> Namespace:
     return Namespace(class_path=class_path, init_args=Namespace(**init_args))
 
 
-def _hints(message: str) -> list[str]:
-    """Names what a mistyped class or option may have meant."""
-    return []
+def _check_writable(folder: Path) -> None:
+    """Makes the run's folder: a night of training must not end in an error of the disk that was there before it."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"The run's folder {folder} cannot be written: {error.strerror}. Choose another with --run, such as "
+            "--run /some/where/else."
+        ) from error

@@ -141,7 +141,7 @@ class Segmenter(LightningModule):
                 "There is no strategy to train by. Set model.strategy, for example --model.strategy SourceOnly."
             )
         if stage == "fit":
-            self.labels_used += getattr(self.trainer.datamodule, "labels_used", 0)
+            self.labels_used = getattr(self.trainer.datamodule, "labels_used", 0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Back-propagates the strategy's terms one by one and hands Lightning the anchored total.

@@ -17,25 +17,17 @@ class RunRecord(SaveConfigCallback):
     """
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Writes on rank 0, for a fit only.
-
-        Raises:
-            OSError: naming the folder, if it cannot be written.
-        """
+        """Writes on rank 0, for a fit only."""
         if stage != "fit" or trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
             return
         folder = Path(trainer.default_root_dir)
         text = self.parser.dump(self.config, skip_none=False)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "config.yaml").write_text(text)
-            if isinstance(trainer.datamodule, CrossDomainDataModule):
-                record = {
-                    "splits": trainer.datamodule.splits(),
-                    "labelled_target": list(trainer.datamodule.labelled_names),
-                }
-                (folder / "splits.yaml").write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
-        except OSError as error:
-            raise OSError(f"The run's folder {folder} cannot be written ({error}). Choose another with --run.") from error
+        (folder / "config.yaml").write_text(text)
+        if isinstance(trainer.datamodule, CrossDomainDataModule):  # type: ignore[attr-defined]
+            record = {
+                "splits": trainer.datamodule.splits(),  # type: ignore[attr-defined]
+                "labelled_target": list(trainer.datamodule.labelled_names),  # type: ignore[attr-defined]
+            }
+            (folder / "splits.yaml").write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
         for logger in trainer.loggers:
             logger.log_hyperparams(yaml.safe_load(text))

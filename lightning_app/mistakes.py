@@ -1,0 +1,86 @@
+"""What a mistyped option or class may have meant."""
+
+import inspect
+import re
+from collections.abc import Iterable
+from difflib import get_close_matches
+from importlib import import_module
+
+from lightning.pytorch import LightningDataModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from datamodules.cross_domain_data_module import CrossDomainDataModule
+from datamodules.domain import Domain
+from lightning_app.segmenter import Segmenter
+from strategies.base import Strategy
+from strategies.components.criteria import Criterion
+
+SWAPPABLE = (Strategy, Criterion, Domain, LightningDataModule)
+"""The bases whose subclasses are chosen by ``class_path``."""
+
+
+def explain(message: str) -> str:
+    """Turns the parser's message into one that names the nearest thing there is.
+
+    Args:
+        message: what jsonargparse says.
+
+    Returns:
+        The message, shortened to the mistake and its mend where it is about a name.
+    """
+    wrong_class = re.search(r"Expected a dot import path string: (\S+)", message)
+    if wrong_class is not None:
+        key = re.search(r'Parser key "([\w.]+)"', message)
+        return _unknown_class(wrong_class[1], key[1] if key else "class_path", _bases(message))
+    wrong_option = re.search(r"unrecognized arguments: (?:--)?([\w.]+)|ption '([\w.]+)'", message)
+    if wrong_option is not None:
+        name = wrong_option[1] or wrong_option[2]
+        nearest = get_close_matches(name, sorted(_options()), n=2, cutoff=0.7)
+        spelled = [f"--{option}" if "." in name else option for option in nearest]
+        return message.strip() + (f"\nDid you mean {' or '.join(spelled)}?" if nearest else "")
+    return message.strip()
+
+
+def _unknown_class(name: str, key: str, bases: list[type]) -> str:
+    known = sorted({found.__name__ for base in bases for found in _subclasses(base) if not inspect.isabstract(found)})
+    nearest = get_close_matches(name.rsplit(".", 1)[-1], known, n=1)
+    lines = [f"{key}: there is no class '{name}'." + (f" Did you mean {nearest[0]}?" if nearest else "")]
+    if known and len(known) <= 40:
+        lines.append(f"Known: {', '.join(known)}.")
+    lines.append("A class of your own is named by its file in the working directory: my_file.MyClass.")
+    return "\n".join(lines)
+
+
+def _bases(message: str) -> list[type]:
+    """The types that the parser would have taken, as far as they are classes to choose from."""
+    found = []
+    for module, name in re.findall(r"([\w.]+)\.(\w+)'?>?[,\]]", message):
+        if module.split(".")[0] in ("strategies", "datamodules", "lightning", "lightning_app"):
+            candidate = getattr(import_module(module), name, None)
+            if isinstance(candidate, type):
+                found.append(candidate)
+    return found
+
+
+def _subclasses(base: type) -> Iterable[type]:
+    for found in base.__subclasses__():
+        # Lightning's own examples are no choices.
+        if not found.__module__.startswith(("lightning.pytorch.demos", "lightning.pytorch.core")):
+            yield found
+        yield from _subclasses(found)
+
+
+def _options() -> set[str]:
+    """Every option's name, dotted, and the bare names of what a chosen class takes."""
+    options = {"config", "run", "seed_everything", "ckpt_path", "predictions.folder", "predictions.overlays"}
+    groups: dict[str, type] = {
+        "trainer": Trainer,
+        "model": Segmenter,
+        "data": CrossDomainDataModule,
+        "checkpoint": ModelCheckpoint,
+    }
+    for group, owner in groups.items():
+        options |= {f"{group}.{name}" for name in inspect.signature(owner).parameters}
+    for base in SWAPPABLE:
+        options |= {name for found in _subclasses(base) for name in inspect.signature(found).parameters}
+    return options
