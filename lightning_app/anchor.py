@@ -1,20 +1,24 @@
 """The one backward that Lightning and DDP see, after every term has been back-propagated on its own."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 
+class _Context(Protocol):
+    parameters: int
+
+
 class _Anchor(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, loss: Tensor, *parameters: Tensor) -> Tensor:
+    def forward(ctx: _Context, loss: Tensor, *parameters: Tensor) -> Tensor:
         ctx.parameters = len(parameters)
         return loss.clone()
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, ...]:
+    def backward(ctx: _Context, *gradients: Tensor) -> tuple[None, ...]:
         return (None,) * (1 + ctx.parameters)
 
 
@@ -31,5 +35,5 @@ def anchor(loss: Tensor, parameters: Sequence[nn.Parameter]) -> Tensor:
     Returns:
         () the same value, with a graph that leads to the parameters.
     """
-    result: Tensor = _Anchor.apply(loss, *parameters)  # type: ignore[no-untyped-call]
+    result: Tensor = _Anchor.apply(loss, *parameters)
     return result

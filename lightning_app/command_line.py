@@ -1,5 +1,6 @@
-"""``fit``, ``validate``, ``test`` and ``predict``: Lightning's command line with Segue's folders, links and messages."""
+"""``fit``, ``validate``, ``test``, ``predict``: Lightning's command line with Segue's folders, links and messages."""
 
+import logging
 import os
 import sys
 import tempfile
@@ -8,13 +9,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn, cast
 
-from jsonargparse import Namespace
-from lightning.pytorch import LightningDataModule, Trainer
+from jsonargparse import Namespace, dict_to_namespace
+from lightning.pytorch import Callback, LightningDataModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 from datamodules import CrossDomainDataModule, DomainDataModule, FolderDomain, SyntheticStreets  # noqa: F401 - short names
 from lightning_app.callbacks.graceful_stop import GracefulStop
@@ -25,7 +26,6 @@ from lightning_app.callbacks.score_table import ScoreTable
 from lightning_app.mistakes import explain
 from lightning_app.segmenter import Segmenter
 from lightning_app.weights import read_checkpoint
-from strategies import Strategy
 
 RUNS = Path("runs")
 
@@ -42,7 +42,8 @@ class Parser(LightningArgumentParser):
 class CommandLine(LightningCLI):
     """Lightning's command line for Segue.
 
-    ``--run NAME`` names the run's folder, ``runs/NAME``: configuration, splits, checkpoints, metrics and scores lie there.
+    ``--run NAME`` names the run's folder, ``runs/NAME``, where configuration, splits, checkpoints, metrics and scores
+    lie.
     """
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
@@ -80,7 +81,7 @@ class CommandLine(LightningCLI):
     @property
     def settings(self) -> Namespace:
         """The configuration of the subcommand."""
-        return self.config[self.subcommand]
+        return cast(Namespace, self.config[self.subcommand])
 
     def before_instantiate_classes(self) -> None:
         """Finds the run's folder, and takes the network from a checkpoint when there is one."""
@@ -90,9 +91,12 @@ class CommandLine(LightningCLI):
         self.folder = self._run_folder(checkpoint)
         settings.trainer.default_root_dir = str(self.folder)
         settings.checkpoint.dirpath = settings.checkpoint.dirpath or str(self.folder / "checkpoints")
-        if self.subcommand == "fit" and rank_zero_only.rank == 0 and not settings.trainer.fast_dev_run:
+        if self.subcommand == "fit" and _is_first_rank() and not settings.trainer.fast_dev_run:
             _check_writable(self.folder)
         self._place_loggers()
+        self.trainer_defaults["callbacks"] = self._own_callbacks()
+        if "verbose" in settings:
+            settings.verbose = False  # Lightning's table of the scores: ScoreTable has the names and the percent signs.
         if checkpoint is None:
             if self.subcommand != "fit":
                 self._parser(self.subcommand).error(
@@ -122,8 +126,8 @@ class CommandLine(LightningCLI):
         if expected is not None and list(self.model.classes) != expected:
             raise ValueError(
                 f"{self.settings.ckpt_path} was trained on the classes {', '.join(expected)}, but the data has "
-                f"{', '.join(self.model.classes)}. Use the data's classes it was trained on, or move it to the new ones "
-                "with lightning fit --model.init_from."
+                f"{', '.join(self.model.classes)}. Score it on its own classes, or move it to the new ones with "
+                "lightning fit --model.init_from."
             )
 
     def _checkpoint_path(self) -> Path | None:
@@ -153,7 +157,7 @@ class CommandLine(LightningCLI):
             return RUNS / f"{strategy}-{datetime.now():%Y%m%d-%H%M%S}"
         folder = _named_run(settings.run)
         fresh = self.subcommand == "fit" and folder != of_checkpoint and not settings.trainer.fast_dev_run
-        if fresh and rank_zero_only.rank == 0 and (folder / "config.yaml").exists():
+        if fresh and _is_first_rank() and (folder / "config.yaml").exists():
             self._parser(self.subcommand).error(
                 f"{folder} holds a run already. Go on with it by --ckpt_path last, or choose another --run."
             )
@@ -176,25 +180,25 @@ class CommandLine(LightningCLI):
             if str(logger.class_path).endswith("WandbLogger") and not arguments["name"]:
                 arguments["name"] = self.folder.name
 
-    def instantiate_trainer(self, **kwargs: Any) -> Trainer:  # noqa: ANN401 - Lightning's own signature
-        """Adds the callbacks that every run has."""
-        trainer = super().instantiate_trainer(**kwargs)
+    def _own_callbacks(self) -> list[Callback]:
         settings = self.settings
-        trainer.callbacks.append(ScoreTable(str(self.folder)))
+        callbacks: list[Callback] = [ScoreTable(str(self.folder))]
         if self.subcommand == "fit":
-            trainer.callbacks += [MonitorCheck(), GracefulStop(settings.checkpoint.dirpath)]
+            callbacks += [MonitorCheck(), GracefulStop(settings.checkpoint.dirpath)]
         if self.subcommand == "predict":
             wanted = settings.predictions
             folder = wanted.folder or str(self.folder / "predictions")
-            trainer.callbacks.append(PredictionWriter(folder, wanted.overlays, wanted.probabilities))
-        return trainer
+            callbacks.append(PredictionWriter(folder, wanted.overlays, wanted.probabilities))
+        return callbacks
 
 
 def run(args: Sequence[str] | None) -> None:
     """Parses and runs a subcommand; mistakes of the user end in one message, not in a traceback."""
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
-    # Lightning's tip about its litlogger would install a package that takes the name of our script.
-    warnings.filterwarnings("ignore", message=".*litlogger.*")
+    # A tip of Lightning's would have users install a package that overwrites our script.
+    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
+        lambda record: "litlogger" not in record.getMessage()
+    )
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     try:
         CommandLine(
@@ -218,8 +222,12 @@ def _named_run(name: str) -> Path:
     return Path(name) if "/" in name else RUNS / name
 
 
-def _namespace(class_path: str, **init_args: Any) -> Namespace:
-    return Namespace(class_path=class_path, init_args=Namespace(**init_args))
+def _namespace(class_path: str, **init_args: str | int) -> Namespace:
+    return cast(Namespace, dict_to_namespace({"class_path": class_path, "init_args": init_args}))
+
+
+def _is_first_rank() -> bool:
+    return int(getattr(rank_zero_only, "rank", 0)) == 0
 
 
 def _check_writable(folder: Path) -> None:

@@ -53,7 +53,7 @@ def _unknown_class(name: str, key: str, bases: list[type]) -> str:
 
 def _bases(message: str) -> list[type]:
     """The types that the parser would have taken, as far as they are classes to choose from."""
-    found = []
+    found: list[type] = []
     for module, name in re.findall(r"([\w.]+)\.(\w+)'?>?[,\]]", message):
         if module.split(".")[0] in ("strategies", "datamodules", "lightning", "lightning_app"):
             candidate = getattr(import_module(module), name, None)
@@ -63,6 +63,7 @@ def _bases(message: str) -> list[type]:
 
 
 def _subclasses(base: type) -> Iterable[type]:
+    found: type
     for found in base.__subclasses__():
         # Lightning's own examples are no choices.
         if not found.__module__.startswith(("lightning.pytorch.demos", "lightning.pytorch.core")):

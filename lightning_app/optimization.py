@@ -49,9 +49,7 @@ def check_groups(groups: list[ParameterGroup], *owners: nn.Module) -> None:
         ValueError: naming the parameters that are missing, repeated, frozen or foreign.
     """
     names = {id(parameter): name for owner in owners for name, parameter in owner.named_parameters()}
-    trainable = {
-        id(parameter) for owner in owners for parameter in owner.parameters() if parameter.requires_grad
-    }
+    trainable = {id(parameter) for owner in owners for parameter in owner.parameters() if parameter.requires_grad}
     seen: dict[int, str] = {}
     for group in groups:
         for parameter in group["params"]:
@@ -63,7 +61,7 @@ def check_groups(groups: list[ParameterGroup], *owners: nn.Module) -> None:
                 )
             if id(parameter) not in trainable:
                 raise ValueError(
-                    f"parameter_groups: group '{group['name']}' holds {name}, which is not trainable here; leave it out."
+                    f"parameter_groups: group '{group['name']}' holds {name}, which is not trained here: leave it out."
                 )
             seen[id(parameter)] = group["name"]
     missing = [names[key] for key in trainable - seen.keys()]

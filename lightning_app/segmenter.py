@@ -11,6 +11,7 @@ import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
@@ -141,7 +142,7 @@ class Segmenter(LightningModule):
                 "There is no strategy to train by. Set model.strategy, for example --model.strategy SourceOnly."
             )
         if stage == "fit":
-            self.labels_used = getattr(self.trainer.datamodule, "labels_used", 0)
+            self.labels_used = getattr(getattr(self.trainer, "datamodule", None), "labels_used", 0)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Back-propagates the strategy's terms one by one and hands Lightning the anchored total.
@@ -195,7 +196,7 @@ class Segmenter(LightningModule):
         torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def _log_step(self, terms: dict[str, Tensor], total: Tensor) -> None:
-        if self.trainer.global_step % self.trainer.log_every_n_steps == 0:
+        if self.global_step % getattr(self.trainer, "log_every_n_steps", 1) == 0:
             sizes = {f"train/loss/{name}": value for name, value in terms.items()}
             rates = {f"train/lr/{group['name']}": float(group["lr"]) for group in self._optimizer.param_groups}
             told = {f"train/{name}": value for name, value in self.step.logged.items()}
@@ -224,16 +225,18 @@ class Segmenter(LightningModule):
             self.strategy.train_mode(self._network, Step(index, 0))
         return self
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Makes one optimizer of the strategy's groups, and its schedule by the step."""
         groups = self._strategy.parameter_groups(self._network)
         check_groups(groups, self.network, self._strategy)
         self._trainable = [parameter for group in groups for parameter in group["params"]]
         total = self.trainer.estimated_stepping_batches
         if total == float("inf"):
-            raise ValueError("The run has no end, so the learning rate has no course. Set trainer.max_steps or max_epochs.")
+            raise ValueError("The run has no end, so the learning rate has no course: set trainer.max_steps.")
         self._optimizer, scheduler = make_optimizer(groups, self.optimizer, self.schedule, int(total))
-        return {"optimizer": self._optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return OptimizerLRSchedulerConfig(
+            optimizer=self._optimizer, lr_scheduler={"scheduler": scheduler, "interval": "step"}
+        )
 
     @property
     def _strategy(self) -> Strategy:
@@ -268,7 +271,8 @@ class Segmenter(LightningModule):
         domain = batch["domain"]
         network = self.inference_network(domain)
         masks = [predict_mask(network, image, self.windows, self.device) for image in batch["image"]]
-        self.confusion[domain].update(torch.from_numpy(np.stack(masks)).to(self.device), batch["mask"])
+        prediction = torch.from_numpy(np.stack(masks)).to(self.device)
+        cast(ConfusionMatrix, self.confusion[domain]).update(prediction, batch["mask"])
 
     def on_validation_epoch_end(self) -> None:
         """Logs the scores of every domain that was validated."""
@@ -359,7 +363,8 @@ class Segmenter(LightningModule):
 
     def _inference_prefix(self) -> str:
         wanted = self.inference_network("target")
-        return next(name for name, module in self.named_modules() if module is wanted)
+        names: dict[int, str] = {id(module): name for name, module in self.named_modules()}
+        return names[id(wanted)]
 
 
 def _is_plain(value: object) -> bool:

@@ -46,7 +46,7 @@ class StepFlags:
                 distributed.all_reduce(flags, op=distributed.ReduceOp.MAX)
             # A copy that is waited for by its own event, so that reading it does not wait for the optimizer's kernels.
             flags, finite = (t.to("cpu", non_blocking=True) for t in (flags, finite))
-            event = torch.cuda.Event()
+            event = torch.cuda.Event()  # type: ignore[no-untyped-call]  # torch's own
             event.record()
         elif many:
             work = distributed.all_reduce(flags, op=distributed.ReduceOp.MAX, async_op=True)
@@ -78,7 +78,7 @@ class StepFlags:
                 else "a term is not finite on another rank, whose message names the files"
             )
             raise FloatingPointError(
-                f"The loss went wrong in step {posted.step}: {where}. Training stops; the checkpoints written before are "
-                "good. Look at these images and masks, lower the learning rate, or set trainer.gradient_clip_val."
+                f"The loss went wrong in step {posted.step}: {where}. Training stops; the checkpoints written before "
+                "are good. Look at these images and masks, lower the learning rate, or set trainer.gradient_clip_val."
             )
         return bool(stop)

@@ -13,24 +13,21 @@ Losses = Iterator[dict[str, Tensor]]
 
 
 class Network(Protocol):
-    """What a strategy may rely on in the network it trains: a ``torch.nn.Module`` with these members.
-
-    Attributes:
-        encoder: the encoder of segmentation_models_pytorch.
-        decoder: its decoder.
-        segmentation_head: the last convolution, and the upsampling behind it.
-    """
+    """What a strategy may rely on in the network it trains: a ``torch.nn.Module`` with these members."""
 
     training: bool
 
     @property
-    def encoder(self) -> nn.Module: ...
+    def encoder(self) -> nn.Module:
+        """The encoder of segmentation_models_pytorch."""
 
     @property
-    def decoder(self) -> nn.Module: ...
+    def decoder(self) -> nn.Module:
+        """Its decoder."""
 
     @property
-    def segmentation_head(self) -> nn.Module: ...
+    def segmentation_head(self) -> nn.Module:
+        """The last convolution, and the upsampling behind it."""
 
     def __call__(self, image: Tensor) -> Tensor:
         """Maps (B, C, H, W) float images in [0, 1], not normalised, to (B, classes, H, W) logits."""
@@ -97,7 +94,6 @@ class Strategy(nn.Module):
 
     required_streams: Sequence[StreamName] = ("source",)
     optional_streams: Sequence[StreamName] = ()
-
 
     def build(self, network: Network, classes: Sequence[str]) -> None:
         """Makes the method's own parts, such as a discriminator, and freezes what stays frozen; called once."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from datamodules.batch import Batch
 from strategies.base import Losses, Network, ParameterGroup, Step, Strategy
-from strategies.components.criteria import CrossEntropy, Criterion
+from strategies.components.criteria import Criterion, CrossEntropy
 
 
 class FineTune(Strategy):

@@ -2,7 +2,7 @@
 
 from datamodules.batch import Batch
 from strategies.base import Losses, Network, Step, Strategy
-from strategies.components.criteria import CrossEntropy, Criterion
+from strategies.components.criteria import Criterion, CrossEntropy
 
 
 class SourceOnly(Strategy):

@@ -49,7 +49,8 @@ def make_segmenter() -> Callable[..., Segmenter]:
 
     def make(strategy: Strategy | None, **settings: Any) -> Segmenter:
         torch.manual_seed(0)
-        return Segmenter(**{"classes": list(SyntheticStreets.classes), "strategy": strategy, **TINY_NETWORK, **settings})
+        classes = list(SyntheticStreets.classes)
+        return Segmenter(**{"classes": classes, "strategy": strategy, **TINY_NETWORK, **settings})
 
     return make
 

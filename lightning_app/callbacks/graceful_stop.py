@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -49,7 +50,7 @@ class GracefulStop(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Tensor | dict[str, Any] | None,
+        outputs: Tensor | Mapping[str, Any] | None,
         batch: Any,  # noqa: ANN401 - Lightning's own signature
         batch_idx: int,
     ) -> None:

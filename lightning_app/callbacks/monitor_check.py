@@ -3,7 +3,6 @@
 from difflib import get_close_matches
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from datamodules.cross_domain_data_module import CrossDomainDataModule
 from lightning_app.metrics import metric_names
@@ -19,15 +18,17 @@ class MonitorCheck(Callback):
         Raises:
             ValueError: naming the monitor, and the nearest names that will exist.
         """
-        data = trainer.datamodule
-        if not isinstance(data, CrossDomainDataModule) or not isinstance(pl_module, Segmenter) or trainer.fast_dev_run:
+        data = getattr(trainer, "datamodule", None)
+        if (
+            not isinstance(data, CrossDomainDataModule)
+            or not isinstance(pl_module, Segmenter)
+            or getattr(trainer, "fast_dev_run", False)
+        ):
             return
         domains = data.evaluation_domains("val")
         known = [name for domain in domains for name in metric_names(f"val/{domain}", pl_module.classes)]
-        for callback in trainer.callbacks:
-            if not isinstance(callback, ModelCheckpoint | EarlyStopping):
-                continue
-            monitor = callback.monitor
+        for callback in [*trainer.checkpoint_callbacks, *trainer.early_stopping_callbacks]:
+            monitor = getattr(callback, "monitor", None)
             if monitor is None or monitor in known or monitor.startswith("train/"):
                 continue
             instead = get_close_matches(monitor, known, n=3) or known[:3]

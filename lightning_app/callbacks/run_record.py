@@ -18,15 +18,16 @@ class RunRecord(SaveConfigCallback):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Writes on rank 0, for a fit only."""
-        if stage != "fit" or trainer.fast_dev_run or not trainer.is_global_zero:  # type: ignore[attr-defined]
+        if stage != "fit" or getattr(trainer, "fast_dev_run", False) or not trainer.is_global_zero:
             return
+        data = getattr(trainer, "datamodule", None)
         folder = Path(trainer.default_root_dir)
         text = self.parser.dump(self.config, skip_none=False)
         (folder / "config.yaml").write_text(text)
-        if isinstance(trainer.datamodule, CrossDomainDataModule):  # type: ignore[attr-defined]
+        if isinstance(data, CrossDomainDataModule):
             record = {
-                "splits": trainer.datamodule.splits(),  # type: ignore[attr-defined]
-                "labelled_target": list(trainer.datamodule.labelled_names),  # type: ignore[attr-defined]
+                "splits": data.splits(),
+                "labelled_target": data.labelled_names,
             }
             (folder / "splits.yaml").write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
         for logger in trainer.loggers:

@@ -44,13 +44,13 @@ class ScoreTable(Callback):
         if not pl_module.scores:
             return
         title = {"fit": "last validation", "validate": "validation"}.get(stage, stage)
-        used = getattr(trainer.datamodule, "labels_used", 0) if stage == "fit" else pl_module.labels_used
+        used = pl_module.labels_used
         note = f"{used} target labels used in training"
         Console().print(score_table(f"{title}, {note}", pl_module.classes, pl_module.scores))
         for domain, scores in pl_module.scores.items():
             if scores.absent:
                 Console().print(f"{domain}: no pixel of {', '.join(scores.absent)}; left out of the means")
-        if not trainer.fast_dev_run:
+        if not getattr(trainer, "fast_dev_run", False):
             path = self.folder / f"{stage}.csv"
             write_scores(path, pl_module.scores)
             Console().print(f"Scores: {path}", soft_wrap=True)

@@ -46,7 +46,7 @@ def main(args: Sequence[str]) -> None:
     common = ("--config", str(CONFIG), f"--trainer.max_steps={options.steps}")
     lightning("fit", *common, "--run", f"{source_only}")
     lightning("test", *common, "--ckpt_path", f"{source_only / best}")
-    adapt = ("--model.strategy", "FineTune", "--data.init_args.labels", "all", "--checkpoint.monitor", "val/target/miou")
+    adapt = ("--model.strategy", "FineTune", "--data.labels", "all", "--checkpoint.monitor", "val/target/miou")
     lightning("fit", *common, *adapt, "--model.init_from", f"{source_only / best}", "--run", f"{fine_tuned}")
     lightning("test", *common, "--ckpt_path", f"{fine_tuned / best}")
 

@@ -22,7 +22,9 @@ def name_thieves() -> list[str]:
         if "lightning" in scripts:
             lines.append(f"{package} also installs a command 'lightning'; use 'segue', or pip uninstall {package}.")
         if any(Path(str(file)).parts[:1] == ("lightning_app",) for file in distribution.files or []):
-            lines.append(f"{package} also installs a package 'lightning_app': pip uninstall {package}, reinstall segue.")
+            lines.append(
+                f"{package} also installs a package 'lightning_app': pip uninstall {package}, install segue again."
+            )
     return lines
 
 

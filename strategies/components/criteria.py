@@ -42,7 +42,7 @@ class CrossEntropy(Criterion):
     def __init__(self, class_weights: Sequence[float] | None = None, label_smoothing: float = 0.0) -> None:
         super().__init__()
         if class_weights is not None and min(class_weights, default=0.0) <= 0:
-            raise ValueError(f"CrossEntropy.class_weights is {list(class_weights)}; give one number > 0 for each class.")
+            raise ValueError(f"CrossEntropy.class_weights is {list(class_weights)}; give one > 0 for each class.")
         if not 0 <= label_smoothing < 1:
             raise ValueError(f"CrossEntropy.label_smoothing is {label_smoothing}; give a number in [0, 1).")
         self.label_smoothing = label_smoothing

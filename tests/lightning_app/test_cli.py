@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from lightning_app import __version__
-from lightning_app.cli import COMMANDS, main
+from lightning_app.cli import main
 
 ROOT = Path(__file__).parents[2]
 
@@ -90,7 +90,6 @@ def test_version_help_and_mistakes_import_nothing_heavy() -> None:
         assert text in done.stdout + done.stderr
 
 
-
 def test_the_whole_way_of_transfer(config: Path) -> None:
     main(["fit", "--config", str(config), "--run", "source"])
     source = Path("runs/source")
@@ -104,9 +103,8 @@ def test_the_whole_way_of_transfer(config: Path) -> None:
 
     # The same source, adapted with two target labels; best by the target.
     adapt = ["--model.strategy", "FineTune", "--data.init_args.labels", "2", "--checkpoint.monitor", "val/target/miou"]
-    main(
-        ["fit", "--config", str(config), *adapt, "--run", "tuned", "--model.init_from", str(source / "checkpoints/best.ckpt")]
-    )
+    start = ["--model.init_from", str(source / "checkpoints/best.ckpt")]
+    main(["fit", "--config", str(config), *adapt, "--run", "tuned", *start])
     splits = yaml.safe_load(Path("runs/tuned/splits.yaml").read_text())
     assert len(splits["labelled_target"]) == 2
     assert torch.load("runs/tuned/checkpoints/last.ckpt", weights_only=True)["segue"]["labels_used"] == 2
@@ -126,13 +124,13 @@ def test_the_whole_way_of_transfer(config: Path) -> None:
     for name, size in (("a", (40, 30)), ("b", (65, 33))):
         Image.fromarray(np.full((*size[::-1], 3), 90, np.uint8)).save(f"photos/{name}.jpg")
     quiet = ["--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false", "--trainer.logger", "false"]
-    main(
-        ["predict", "--ckpt_path", "runs/tuned/checkpoints/best.ckpt", "--data.predict", "photos", *quiet]
-        + ["--predictions.folder", "out", "--predictions.probabilities", "true", "--model.windows.size", "32"]
-    )
+    where = ["--predictions.folder", "out", "--predictions.probabilities", "true", "--model.windows.size", "32"]
+    main(["predict", "--ckpt_path", "runs/tuned/checkpoints/best.ckpt", "--data.predict", "photos", *quiet, *where])
     mask = np.asarray(Image.open("out/masks/b.png"))
     assert mask.shape == (33, 65) and mask.dtype == np.uint8
-    assert np.load("out/probabilities/b.npy").argmax(0).tolist() == mask.tolist()
+    probabilities = np.load("out/probabilities/b.npy").astype(np.float32)
+    chosen = np.take_along_axis(probabilities, mask[None].astype(np.int64), axis=0)[0]
+    assert (chosen >= probabilities.max(axis=0) - 1e-3).all()
 
 
 def test_resume_of_a_named_run_goes_on_in_its_folder(config: Path) -> None:

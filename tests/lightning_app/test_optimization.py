@@ -52,7 +52,7 @@ def test_groups_that_miss_repeat_or_invent_a_parameter_are_refused() -> None:
         check_groups([{"name": "a", "params": [layer.weight]}], layer)
     with pytest.raises(ValueError, match="weight is in group 'a' and again in 'b'"):
         check_groups([{"name": "a", "params": [layer.weight]}, {"name": "b", "params": [layer.weight]}], layer)
-    with pytest.raises(ValueError, match="which is not trainable here"):
+    with pytest.raises(ValueError, match="which is not trained here"):
         check_groups([{"name": "a", "params": [*layer.parameters(), nn.Parameter(torch.ones(1))]}], layer)
     layer.requires_grad_(False)
     with pytest.raises(ValueError, match="nothing would be trained"):

@@ -46,8 +46,9 @@ def test_resuming_at_an_odd_step_equals_going_on(
     whole = make_segmenter(SourceOnly())
     make_trainer(callbacks=[keeper()], **settings).fit(whole, make_data(workers=workers, augmentation="strong"))
     resumed = make_segmenter(SourceOnly())
+    data = make_data(workers=workers, augmentation="strong")
     make_trainer(callbacks=[keeper()], **settings).fit(
-        resumed, make_data(workers=workers, augmentation="strong"), ckpt_path=tmp_path / "step=3.ckpt", weights_only=True
+        resumed, data, ckpt_path=tmp_path / "step=3.ckpt", weights_only=True
     )
     assert resumed.consumed_batches == STEPS
     assert_bitwise_equal(whole, resumed)

@@ -216,5 +216,5 @@ def test_values_reach_the_strategy_raw(
     make_trainer(max_steps=1, limit_val_batches=0, callbacks=[recorder]).fit(make_segmenter(SourceOnly()), make_data())
     source = recorder.batches[0]["source"]
     assert source["image"].dtype == torch.float32 and source["mask"].dtype == torch.int64
-    assert 0 <= source["image"].min() and 0.5 < source["image"].max() <= 1
+    assert source["image"].min() >= 0 and 0.5 < source["image"].max() <= 1
     assert source["image"].shape == (2, 3, 32, 32) and source["mask"].shape == (2, 32, 32)

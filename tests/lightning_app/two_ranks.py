@@ -73,9 +73,7 @@ class Recorder(Callback):
         self.batches.append(batch)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
-        self.gradients.append(
-            {name: p.grad.clone() for name, p in pl_module.named_parameters() if p.grad is not None}
-        )
+        self.gradients.append({name: p.grad.clone() for name, p in pl_module.named_parameters() if p.grad is not None})
 
 
 def main(folder: Path) -> None:

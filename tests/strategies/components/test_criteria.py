@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from strategies.components.criteria import CrossEntropy, Criterion, Dice, Focal, Sum
+from strategies.components.criteria import Criterion, CrossEntropy, Dice, Focal, Sum
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_half_precision_logits_are_computed_in_float32(criterion: Criterion, log
 
 
 def test_settings_without_a_meaning_are_refused(logits: Tensor, mask: Tensor) -> None:
-    with pytest.raises(ValueError, match="one number > 0 for each class"):
+    with pytest.raises(ValueError, match="one > 0 for each class"):
         CrossEntropy([1.0, 0.0])
     with pytest.raises(ValueError, match="has 2 numbers, but there are 3 classes"):
         CrossEntropy([1.0, 1.0])(logits, mask)

@@ -1,0 +1,337 @@
+"""The segmentation network: an smp encoder and decoder that take plain images of any size."""
+
+import difflib
+import inspect
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import segmentation_models_pytorch as smp
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+_ARCHITECTURES: dict[str, type[smp.base.SegmentationModel]] = smp.MODEL_ARCHITECTURES_MAPPING
+# The activation would turn logits into probabilities, and auxiliary classes have no labels here.
+_NOT_OPTIONS = {
+    "self",
+    "encoder_name",
+    "encoder_weights",
+    "in_channels",
+    "classes",
+    "activation",
+    "aux_params",
+    "kwargs",
+}
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """Everything needed to build a network, in plain values: a checkpoint holds it as a dict.
+
+    Attributes:
+        architecture: an architecture of smp as its class is spelled, e.g. ``Unet`` or ``DeepLabV3Plus``; upper and
+            lower case are the same.
+        encoder: an encoder of smp, e.g. ``resnet18``, or ``tu-`` and a model of timm, e.g. ``tu-convnext_atto``.
+        classes: at least two different class names; class id = position.
+        in_channels: channels of the images, 3 by default, at least 1.
+        options: further arguments of the architecture, e.g. ``encoder_depth`` or ``decoder_channels``; under a
+            ``tu-`` encoder also arguments of the timm model.
+
+    Raises:
+        ValueError: for fewer than two classes, a repeated class name or no input channel.
+    """
+
+    architecture: str
+    encoder: str
+    classes: list[str]
+    in_channels: int = 3
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuses what no network can be built from."""
+        if len(self.classes) < 2:
+            raise ValueError(
+                f"classes are {list(self.classes)}; a network needs at least two. For one kind of object name the "
+                "background too, e.g. [background, crack]: two classes are two logits."
+            )
+        repeated = sorted({name for name in self.classes if list(self.classes).count(name) > 1})
+        if repeated:
+            raise ValueError(f"classes name {', '.join(repeated)} more than once; every class needs a name of its own.")
+        if self.in_channels < 1:
+            raise ValueError(f"in_channels is {self.in_channels}; images have at least 1 channel.")
+
+
+class SegmentationNetwork(nn.Module):
+    """Maps images in [0, 1] of any size to logits of the same size.
+
+    The network normalises the images itself, with the mean and std that belong to the encoder's weights, so that
+    callers only ever see plain images. It pads them at the bottom and on the right to a size that the architecture
+    can take and crops the logits back. The padding repeats the last row and column: a band of constant colour
+    would be an edge that no training image has.
+
+    Args:
+        spec: what to build. The weights are random: ``lightning_app.weights`` loads others.
+
+    Attributes:
+        spec: what was built.
+        encoder: the encoder, from a padded, normalised image to its feature maps.
+        decoder: the decoder, from feature maps to one map.
+        segmentation_head: the layers from the decoder's map to logits.
+        mean: (1, C, 1, 1) float32, subtracted from the image. 0.5 unless weights bring their own.
+        std: (1, C, 1, 1) float32, divides the image after that. 0.5 unless weights bring their own.
+
+    Raises:
+        ValueError: for an architecture, encoder or option that does not exist or does not go with the others.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: NetworkSpec) -> None:
+        super().__init__()
+        model = build_model(spec)
+        self.spec = spec
+        self.encoder: nn.Module = model.encoder
+        self.decoder: nn.Module = model.decoder
+        self.segmentation_head: nn.Module = model.segmentation_head
+        self.register_buffer("mean", torch.full((1, spec.in_channels, 1, 1), 0.5))
+        self.register_buffer("std", torch.full((1, spec.in_channels, 1, 1), 0.5))
+        self._is_dpt = isinstance(model, smp.DPT)
+        self._divisor = _divisor(spec, model)
+        self._minimum_size = _minimum_size(spec, model)
+
+    def set_normalisation(self, mean: Sequence[float], std: Sequence[float]) -> None:
+        """Sets the mean and std by which images are normalised.
+
+        Args:
+            mean: one value a channel, for images in [0, 1].
+            std: one value a channel, above 0.
+
+        Raises:
+            ValueError: if there is not one value a channel or a std is not above 0.
+        """
+        channels = self.spec.in_channels
+        if len(mean) != channels or len(std) != channels:
+            raise ValueError(
+                f"mean {list(mean)} and std {list(std)} must have one value for each of {channels} channels."
+            )
+        if min(std) <= 0:
+            raise ValueError(f"std is {list(std)}; every value must be above 0.")
+        self.mean.copy_(torch.tensor(mean).view(1, -1, 1, 1))
+        self.std.copy_(torch.tensor(std).view(1, -1, 1, 1))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Computes the logits of every pixel.
+
+        Args:
+            image: (B, C, H, W) float in [0, 1], any H and W.
+
+        Returns:
+            (B, classes, H, W) float.
+
+        Raises:
+            ValueError: if the image does not suit the network, or a batch of one image is too few to train with.
+        """
+        height, width = image.shape[-2:]
+        return self.decode(self.features(image), (height, width))
+
+    def features(self, image: Tensor) -> list[Tensor]:
+        """Computes the encoder's maps of the normalised, padded image.
+
+        Args:
+            image: (B, C, H, W) float in [0, 1], any H and W.
+
+        Returns:
+            The maps (B, channels, h, w), the deepest last. A vision transformer's prefix tokens
+            (B, tokens, channels), one entry a map, stand before the maps.
+
+        Raises:
+            ValueError: if the image does not suit the network, or a batch of one image is too few to train with.
+        """
+        padded = self._prepare(image)
+        try:
+            with self._explain_single_image():
+                output = self.encoder(padded)
+        except AssertionError as error:  # So timm refuses a size that a model of fixed size was not made for.
+            raise ValueError(
+                f"encoder {self.spec.encoder} cannot take an image of {padded.shape[-2]}x{padded.shape[-1]}: {error}. "
+                "Crop or use windows of its own size, set img_size in the network's options, or choose another encoder."
+            ) from error
+        if self._is_dpt:
+            maps, prefix_tokens = output
+            return [*(tokens for tokens in prefix_tokens if tokens is not None), *maps]
+        return list(output)
+
+    def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Computes the logits from the encoder's maps.
+
+        Args:
+            features: what ``features`` returned, or tensors of the same shapes in the same order.
+            size: (H, W) of the image before padding.
+
+        Returns:
+            (B, classes, H, W) float.
+
+        Raises:
+            ValueError: if a batch of one image is too few to train with.
+        """
+        with self._explain_single_image():
+            if self._is_dpt:
+                maps = [feature for feature in features if feature.ndim == 4]
+                tokens = [feature for feature in features if feature.ndim == 3]
+                decoded = self.decoder(maps, tokens or [None] * len(maps))
+            else:
+                decoded = self.decoder(list(features))
+            logits: Tensor = self.segmentation_head(decoded)
+        padded = self._padded_size(size)
+        if logits.shape[-2:] != padded:
+            logits = functional.interpolate(logits, padded, mode="bilinear", align_corners=False)
+        return logits[..., : size[0], : size[1]]
+
+    def _prepare(self, image: Tensor) -> Tensor:
+        if image.ndim != 4 or image.shape[1] != self.spec.in_channels:
+            raise ValueError(
+                f"image has shape {tuple(image.shape)}; the network takes (B, {self.spec.in_channels}, H, W). "
+                "in_channels sets the number of channels."
+            )
+        if not image.is_floating_point():
+            raise ValueError(f"image is {image.dtype}; the network takes float in [0, 1].")
+        height, width = image.shape[-2:]
+        padded_height, padded_width = self._padded_size((height, width))
+        normalised = (image - self.mean) / self.std
+        if (padded_height, padded_width) == (height, width):
+            return normalised
+        return functional.pad(normalised, (0, padded_width - width, 0, padded_height - height), mode="replicate")
+
+    def _padded_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        height, width = (math.ceil(max(side, self._minimum_size) / self._divisor) * self._divisor for side in size)
+        return height, width
+
+    @contextmanager
+    def _explain_single_image(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            if not str(error).startswith("Expected more than 1 value per channel"):
+                raise
+            raise ValueError(
+                f"{self.spec.architecture} cannot train on a batch of one image of this size: BatchNorm would see a "
+                "single value per channel. Set data.batch_size to 2 or more (per device)."
+            ) from error
+
+
+def build_model(spec: NetworkSpec, encoder_weights: str | bool | None = None) -> smp.base.SegmentationModel:
+    """Builds the bare smp model of a spec.
+
+    Args:
+        spec: what to build.
+        encoder_weights: None for random weights; else what smp shall download, a name or, under ``tu-``, True.
+
+    Returns:
+        The model; its parts are ``encoder``, ``decoder`` and ``segmentation_head``.
+
+    Raises:
+        ValueError: for an architecture, encoder or option that does not exist or does not go with the others.
+    """
+    architecture = _ARCHITECTURES.get(spec.architecture.lower())
+    if architecture is None:
+        names = [known.__name__ for known in _ARCHITECTURES.values()]
+        raise ValueError(
+            f"architecture {spec.architecture} does not exist{did_you_mean(spec.architecture, names)} "
+            f"The architectures are {', '.join(names)}."
+        )
+    _check_encoder(spec.encoder)
+    known_options = [name for name in inspect.signature(architecture).parameters if name not in _NOT_OPTIONS]
+    unknown = [name for name in spec.options if name not in known_options]
+    hint = f"The options of {architecture.__name__} are {', '.join(known_options)}."
+    # Under "tu-" an option may be meant for the timm model, which refuses a wrong one itself; elsewhere smp drops it.
+    refused = [name for name in unknown if name in _NOT_OPTIONS or not spec.encoder.startswith("tu-")]
+    if refused:
+        raise ValueError(
+            f"{architecture.__name__} with encoder {spec.encoder} has no option {refused[0]}"
+            f"{did_you_mean(refused[0], known_options)} {hint}"
+        )
+    arguments = {
+        "encoder_name": spec.encoder,
+        "encoder_weights": encoder_weights,
+        "in_channels": spec.in_channels,
+        "classes": len(spec.classes),
+        **spec.options,
+    }
+    try:
+        if "dynamic_img_size" not in spec.options and _has_fixed_size(spec.encoder):
+            try:
+                return architecture(**arguments, dynamic_img_size=True)
+            except TypeError:
+                pass  # Not every model of fixed size can be told to take others: build it as it is.
+        return architecture(**arguments)
+    except (AssertionError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{architecture.__name__} with encoder {spec.encoder} and options {spec.options} cannot be built: {error}"
+            + (f" ({', '.join(unknown)} went to the timm model. {hint})" if unknown else "")
+        ) from error
+
+
+def did_you_mean(name: str, candidates: Iterable[str]) -> str:
+    """Ends the sentence of an error message about an unknown name with the nearest known ones.
+
+    Args:
+        name: the name that does not exist.
+        candidates: the names that do.
+
+    Returns:
+        ``; did you mean …?``, or a full stop if nothing is near.
+    """
+    by_lower_case = {candidate.lower(): candidate for candidate in candidates}
+    matches = difflib.get_close_matches(name.lower(), by_lower_case, n=3)
+    return f"; did you mean {' or '.join(by_lower_case[match] for match in matches)}?" if matches else "."
+
+
+def _check_encoder(name: str) -> None:
+    import timm
+
+    known: list[str] = smp.encoders.get_encoder_names()
+    if name.startswith("tu-"):
+        if timm.is_model(name.removeprefix("tu-")):
+            return
+    elif name in known or smp.encoders.is_equivalent_to_timm_universal(name):
+        return
+    candidates = [*known, *(f"tu-{model}" for model in timm.list_models())]
+    raise ValueError(
+        f"encoder {name} does not exist{did_you_mean(name, candidates)} "
+        "smp.encoders.get_encoder_names() and, with tu- before each, timm.list_models() list them all."
+    )
+
+
+def _has_fixed_size(encoder: str) -> bool:
+    import timm
+
+    if not encoder.startswith("tu-"):
+        return False
+    config = timm.get_pretrained_cfg(encoder.removeprefix("tu-"))
+    return config is not None and config.fixed_input_size
+
+
+def _divisor(spec: NetworkSpec, model: smp.base.SegmentationModel) -> int:
+    stride = int(model.encoder.output_stride)
+    if not isinstance(model, smp.DPT):
+        return stride
+    if stride & (stride - 1):
+        # https://github.com/qubvel-org/segmentation_models.pytorch/issues/1328
+        raise ValueError(
+            f"DPT cannot use encoder {spec.encoder}: its patches are {stride} pixels wide, and the decoder needs "
+            "a power of two. Choose one with patches of 8, 16 or 32."
+        )
+    # The decoder resizes the maps to strides 4, 8, 16 … and adds them up: the coarsest must come out even.
+    return int(max(stride, 2 ** (len(model.encoder.output_strides) + 1)))
+
+
+def _minimum_size(spec: NetworkSpec, model: smp.base.SegmentationModel) -> int:
+    if isinstance(model, smp.PAN):
+        return 8 * int(model.encoder.output_stride)  # Its attention halves the deepest map three times.
+    if spec.encoder.startswith("mit_"):
+        return 32  # Its attention reduces the map of stride 4 by 8, also where the encoder's stride is smaller.
+    return 1
