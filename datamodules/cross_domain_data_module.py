@@ -1,6 +1,7 @@
 """A source domain and a target domain as Lightning wants them."""
 
 import math
+import signal
 from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -440,7 +441,7 @@ class CrossDomainDataModule(LightningDataModule):
         return {
             "num_workers": self.workers,
             "collate_fn": collate,
-            "worker_init_fn": _use_one_thread,
+            "worker_init_fn": _prepare_worker,
             "pin_memory": self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         }
 
@@ -484,6 +485,10 @@ def _parse_labels(labels: int | str) -> int | Path | Literal["none", "all"]:
     return number or "none"
 
 
-def _use_one_thread(worker: int) -> None:
+def _prepare_worker(worker: int) -> None:
     # Each worker would start as many threads of OpenCV as there are cores.
     cv2.setNumThreads(0)
+    # Ctrl-C and a scheduler's SIGTERM reach the whole group of processes; workers must outlive the step that the main
+    # process finishes then. A second SIGTERM, which is how leftover workers are ended, does end them.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))

@@ -200,6 +200,7 @@ def run(args: Sequence[str] | None) -> None:
         lambda record: "litlogger" not in record.getMessage()
     )
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 under torch 2.15
     try:
         CommandLine(
             Segmenter,

@@ -196,12 +196,13 @@ class Segmenter(LightningModule):
         torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def _log_step(self, terms: dict[str, Tensor], total: Tensor) -> None:
-        if self.global_step % getattr(self.trainer, "log_every_n_steps", 1) == 0:
+        # Lightning writes the log in the same steps; building these dicts in others would be for nothing.
+        if (self.global_step + 1) % getattr(self.trainer, "log_every_n_steps", 1) == 0:
             sizes = {f"train/loss/{name}": value for name, value in terms.items()}
             rates = {f"train/lr/{group['name']}": float(group["lr"]) for group in self._optimizer.param_groups}
             told = {f"train/{name}": value for name, value in self.step.logged.items()}
-            self.log_dict({**sizes, **rates, **told}, batch_size=1)
-        self.log("train/loss/total", total, prog_bar=True, batch_size=1)
+            self.log_dict({**sizes, "train/loss/total": total, **rates, **told}, batch_size=1)
+        self.log("loss", total, prog_bar=True, logger=False, batch_size=1)
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
         """Does nothing: ``training_step`` zeroes before the first term, Lightning would after the last."""

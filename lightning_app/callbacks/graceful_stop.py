@@ -58,7 +58,7 @@ class GracefulStop(Callback):
         assert isinstance(pl_module, Segmenter)
         agreed = pl_module.stop_agreed if trainer.world_size > 1 else pl_module.stop_wanted
         if agreed:
-            trainer.save_checkpoint(self.path)
+            trainer.save_checkpoint(self.path, weights_only=False)
             rank_zero_info(f"Stopped after step {trainer.global_step}. Go on with --ckpt_path {self.path}")
             raise SystemExit(128 + (self._received or signal.SIGTERM))
 

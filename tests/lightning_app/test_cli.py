@@ -140,6 +140,14 @@ def test_resume_of_a_named_run_goes_on_in_its_folder(config: Path) -> None:
     assert len(list(Path("runs/short/metrics").rglob("metrics.csv"))) == 2
 
 
+def test_terms_and_total_are_logged_in_the_same_step(config: Path) -> None:
+    main(["fit", "--config", str(config), "--run", "logged", "--trainer.log_every_n_steps", "2"])
+    with next(Path("runs/logged/metrics").rglob("metrics.csv")).open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["train/loss/total"]]
+    assert [row["step"] for row in rows] == ["1"]
+    assert rows[0]["train/loss/segmentation"] == rows[0]["train/loss/total"]
+
+
 def test_a_second_run_never_overwrites_the_first(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["fit", "--config", str(config), "--run", "one", "--trainer.max_steps", "1"])
     assert "holds a run already" in refused(capsys, "fit", "--config", str(config), "--run", "one")

@@ -1,12 +1,14 @@
 """The training step: its gradients are those of a hand-written loop over the summed loss."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 
@@ -170,6 +172,18 @@ def test_nan_stops_one_step_later_and_names_the_term_and_the_files(
         trainer.fit(segmenter, make_data())
     assert all(name in str(caught.value) for name in recorder.batches[2]["source"]["name"])
     assert trainer.global_step == 3
+
+
+def test_nan_leaves_the_last_good_checkpoint(
+    tmp_path: Path, make_data: Any, make_segmenter: Any, make_trainer: Any
+) -> None:
+    keeper = ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=1, save_top_k=-1, save_last=True)
+    trainer = make_trainer(max_steps=9, limit_val_batches=0, enable_checkpointing=True, callbacks=[keeper])
+    with pytest.raises(FloatingPointError, match="in step 2"):
+        trainer.fit(make_segmenter(Breaks()), make_data())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["last.ckpt", "step=1.ckpt", "step=2.ckpt"]
+    state = torch.load(tmp_path / "last.ckpt", weights_only=True)["state_dict"]
+    assert all(value.isfinite().all() for value in state.values())
 
 
 def test_nan_in_the_last_step_is_not_a_good_end(make_data: Any, make_segmenter: Any, make_trainer: Any) -> None:
