@@ -25,7 +25,7 @@ from lightning_app.network import NetworkSpec, SegmentationNetwork
 from lightning_app.optimization import PolynomialDecay, check_groups, make_optimizer
 from lightning_app.step_flags import StepFlags
 from lightning_app.weights import init_from as copy_network
-from lightning_app.weights import load_encoder_weights, read_checkpoint
+from lightning_app.weights import load_encoder_weights, load_network
 from strategies.base import Network, Step, Strategy
 
 CHECKPOINT_FORMAT = 1
@@ -121,9 +121,9 @@ class Segmenter(LightningModule):
         Returns:
             A segmenter without a strategy, in eval mode.
         """
-        checkpoint = read_checkpoint(path)
-        segmenter = cls(**asdict(checkpoint.spec))
-        segmenter.network.load_state_dict(checkpoint.state_dict)
+        network = load_network(path)
+        segmenter = cls(**asdict(network.spec))
+        segmenter.network = network
         return segmenter.eval()
 
     # ------------------------------------------------------------------------------------------------ training
@@ -143,6 +143,10 @@ class Segmenter(LightningModule):
             )
         if stage == "fit":
             self.labels_used = getattr(getattr(self.trainer, "datamodule", None), "labels_used", 0)
+            rank_zero_info(
+                f"{type(self.strategy).__name__} trains {self.spec.architecture} / {self.spec.encoder} "
+                f"with {self.labels_used} target labels."
+            )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Back-propagates the strategy's terms one by one and hands Lightning the anchored total.
@@ -158,7 +162,7 @@ class Segmenter(LightningModule):
             # Lightning zeroes after this method, which would lose what it accumulates: see optimizer_zero_grad.
             self._optimizer.zero_grad()
         self._seed_chance()
-        self.step = Step(self.global_step, int(self.trainer.estimated_stepping_batches), self.current_epoch)
+        self.step = Step(self.global_step, self._total_steps, self.current_epoch)
         terms: dict[str, Tensor] = {}
         for named in strategy.losses(self._network, batch, self.step):
             self._check_terms(named, terms)
@@ -234,7 +238,8 @@ class Segmenter(LightningModule):
         total = self.trainer.estimated_stepping_batches
         if total == float("inf"):
             raise ValueError("The run has no end, so the learning rate has no course: set trainer.max_steps.")
-        self._optimizer, scheduler = make_optimizer(groups, self.optimizer, self.schedule, int(total))
+        self._total_steps = int(total)
+        self._optimizer, scheduler = make_optimizer(groups, self.optimizer, self.schedule, self._total_steps)
         return OptimizerLRSchedulerConfig(
             optimizer=self._optimizer, lr_scheduler={"scheduler": scheduler, "interval": "step"}
         )
