@@ -24,6 +24,7 @@ from lightning_app.callbacks.prediction_writer import PredictionWriter
 from lightning_app.callbacks.run_record import RunRecord
 from lightning_app.callbacks.score_table import ScoreTable
 from lightning_app.mistakes import explain
+from lightning_app.network import NetworkSpec
 from lightning_app.segmenter import Segmenter
 from lightning_app.weights import read_checkpoint
 
@@ -104,15 +105,16 @@ class CommandLine(LightningCLI):
                 )
             return
         settings.ckpt_path = str(checkpoint)
+        settings.weights_only = True
+        found = read_checkpoint(checkpoint)
         # The checkpoint is enough: no file of weights is opened and no network touched.
         settings.model.encoder_weights = settings.model.init_from = None
         if self.subcommand != "fit":
-            self._take_network(checkpoint)
+            self._take_network(found.spec)
 
-    def _take_network(self, path: Path) -> None:
+    def _take_network(self, spec: NetworkSpec) -> None:
         """Sets the model to what the checkpoint holds, under any strategy or none."""
-        settings, found = self.settings, read_checkpoint(path)
-        spec, data = found.spec, settings.data.init_args
+        settings, data = self.settings, self.settings.data.init_args
         settings.model.strategy = None
         settings.model.architecture, settings.model.encoder = spec.architecture, spec.encoder
         settings.model.options = spec.options

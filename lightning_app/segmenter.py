@@ -354,11 +354,18 @@ class Segmenter(LightningModule):
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Resumes a fit as it was; for anything else takes the inference network, whatever strategy trained it."""
-        described = checkpoint.get("segue", {})
-        self.consumed_batches = described.get("consumed_batches", 0)
-        self.labels_used = described.get("labels_used", 0)
+        """Resumes a fit as it was; for anything else takes the inference network, whatever strategy trained it.
+
+        Raises:
+            ValueError: if Segue did not write the checkpoint, or a fit cannot go on from it.
+        """
+        described = checkpoint.get("segue")
+        if described is None:
+            raise ValueError("The checkpoint was not written by Segue. Take its weights with model.init_from instead.")
+        self.labels_used = described["labels_used"]
         if self._trainer is None or self._trainer.state.fn == TrainerFn.FITTING:
+            self._check_resumable(described)
+            self.consumed_batches = described["consumed_batches"]
             self._network_infers = self.strategy is None
             return
         prefix = f"{described['inference_network']}."
@@ -366,6 +373,17 @@ class Segmenter(LightningModule):
         others = {k: v for k, v in self.state_dict().items() if not k.startswith("network.")}
         checkpoint["state_dict"] = {**others, **{f"network.{name}": value for name, value in plain.items()}}
         self._network_infers = True
+
+    def _check_resumable(self, described: dict[str, Any]) -> None:
+        strategy = type(self.strategy).__name__
+        ours, theirs = {"strategy": strategy, **asdict(self.spec)}, {"strategy": described["strategy"]}
+        theirs |= described["network"]
+        different = [f"{key} {theirs[key]}, not {value}" for key, value in ours.items() if theirs[key] != value]
+        if different:
+            raise ValueError(
+                f"The checkpoint cannot be resumed here: it was made with {'; '.join(different)}. "
+                "Resume with the same settings, or start a new run from its network with model.init_from."
+            )
 
     def _inference_prefix(self) -> str:
         wanted = self.inference_network("target")

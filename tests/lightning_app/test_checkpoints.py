@@ -78,6 +78,17 @@ def test_a_checkpoint_is_enough_to_predict(
     assert torch.equal(torch.from_numpy(mask), expected.to(torch.uint8))
 
 
+def test_resuming_under_another_strategy_or_network_is_refused(
+    trained: tuple[Path, dict[str, float]], make_data: Any, make_segmenter: Any, make_trainer: Any
+) -> None:
+    for segmenter, message in [
+        (make_segmenter(SourceOnly()), "strategy Teacher, not SourceOnly"),
+        (make_segmenter(Teacher(), encoder="resnet34"), "encoder resnet18, not resnet34"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            make_trainer(max_steps=5).fit(segmenter, make_data(), ckpt_path=trained[0], weights_only=True)
+
+
 def test_lightnings_own_loading_works(trained: tuple[Path, dict[str, float]]) -> None:
     path, _ = trained
     segmenter = Segmenter.load_from_checkpoint(path, strategy=Teacher(), weights_only=True)

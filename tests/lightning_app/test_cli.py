@@ -15,6 +15,7 @@ from PIL import Image
 
 from lightning_app import __version__
 from lightning_app.cli import main
+from lightning_app.segmenter import Segmenter
 
 ROOT = Path(__file__).parents[2]
 
@@ -115,6 +116,10 @@ def test_the_whole_way_of_transfer(config: Path) -> None:
     main(["test", "--config", str(config), "--ckpt_path", "runs/tuned/checkpoints/last.ckpt"])
     assert scores(Path("runs/tuned/test.csv")) == first
     assert 0 <= float(first["target", "mIoU"]) <= 1
+
+    # Lightning's own way to load what the command line made.
+    loaded = Segmenter.load_from_checkpoint("runs/tuned/checkpoints/last.ckpt", weights_only=True)
+    assert loaded.spec.encoder == "resnet18" and type(loaded.strategy).__name__ == "FineTune"
 
     main(["validate", "--config", str(config), "--ckpt_path", "runs/tuned/checkpoints/best.ckpt"])
     assert ("source", "pixel accuracy") in scores(Path("runs/tuned/validate.csv"))
