@@ -46,7 +46,9 @@ class ScoreTable(Callback):
         title = {"fit": "last validation", "validate": "validation"}.get(stage, stage)
         used = pl_module.labels_used
         note = f"{used} target labels used in training"
-        Console().print(score_table(f"{title}, {note}", pl_module.classes, pl_module.scores))
+        # Not the table's own title, which would be broken to the table's width.
+        Console().print(f"\n[bold]{title}[/bold]: {note}")
+        Console().print(score_table(pl_module.classes, pl_module.scores))
         for domain, scores in pl_module.scores.items():
             if scores.absent:
                 Console().print(f"{domain}: no pixel of {', '.join(scores.absent)}; left out of the means")
@@ -56,9 +58,9 @@ class ScoreTable(Callback):
             Console().print(f"Scores: {path}", soft_wrap=True)
 
 
-def score_table(title: str, classes: list[str], scores: dict[DomainName, Scores]) -> Table:
+def score_table(classes: list[str], scores: dict[DomainName, Scores]) -> Table:
     """Makes the terminal's table: one row a score or class, one column a domain, in percent."""
-    table = Table("", *scores, title=title)
+    table = Table("", *scores)
     for column in table.columns[1:]:
         column.justify = "right"
     for name in SUMMARY:
