@@ -245,9 +245,10 @@ class SyntheticStreets(Domain):
         val: number of validation images.
         test: number of test images.
         seed: another seed gives other scenes; at least 0.
+        foreground: one of the classes, to be told from all others: the classes are then ``background`` and this one.
 
     Raises:
-        ValueError: if the look is unknown, the size too small, or a number negative.
+        ValueError: if the look or the foreground is unknown, the size too small, or a number negative.
     """
 
     classes: Sequence[str] | None = tuple(CLASS_COLOURS)
@@ -260,6 +261,7 @@ class SyntheticStreets(Domain):
         val: int = 40,
         test: int = 60,
         seed: int = 0,
+        foreground: str | None = None,
     ) -> None:
         if look not in LOOKS:
             nearest = difflib.get_close_matches(str(look), LOOKS, n=1, cutoff=0.0)[0]
@@ -270,6 +272,11 @@ class SyntheticStreets(Domain):
         for name, number in (("train", train), ("val", val), ("test", test), ("seed", seed)):
             if number < 0:
                 raise ValueError(f"{name} is {number}; give 0 or more.")
+        if foreground is not None:
+            if foreground not in CLASS_IDS:
+                raise ValueError(f'foreground is "{foreground}"; the classes are {", ".join(CLASS_IDS)}.')
+            self.classes = ("background", foreground)
+        self.foreground = foreground
         self.look = look
         self.size = (int(size[0]), int(size[1]))
         self.counts = counts
@@ -305,7 +312,8 @@ class SyntheticStreets(Domain):
             KeyError: if there is no such image.
         """
         scene = _Scene(self.size, np.random.default_rng(self._seeds(name)[0]))
-        return np.asarray(scene.class_ids, dtype=np.uint8)[scene.part]
+        mask = np.asarray(scene.class_ids, dtype=np.uint8)[scene.part]
+        return mask if self.foreground is None else (mask == CLASS_IDS[self.foreground]).astype(np.uint8)
 
     def _name(self, split: Split, index: int) -> str:
         return f"{self.look}_{split}_{index:04d}"

@@ -202,3 +202,13 @@ def test_settings_out_of_range_are_refused(settings: dict[str, Any]) -> None:
     (value,) = settings.values()
     with pytest.raises(ValueError, match=str(value).replace("(", r"\(").replace(")", r"\)")):
         small(**settings)
+
+
+def test_one_class_against_all_others() -> None:
+    whole, cars = SyntheticStreets("day"), SyntheticStreets("day", foreground="car")
+    name = whole.names("train")[0]
+    assert whole.classes is not None and list(cars.classes or ()) == ["background", "car"]
+    assert (cars.read_mask(name) == (whole.read_mask(name) == whole.classes.index("car"))).all()
+    assert (cars.read_image(name) == whole.read_image(name)).all()
+    with pytest.raises(ValueError, match='foreground is "bike"; the classes are road'):
+        SyntheticStreets(foreground="bike")
