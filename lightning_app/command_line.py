@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn, cast
 
-from jsonargparse import Namespace, dict_to_namespace
+from jsonargparse import Namespace
 from lightning.pytorch import Callback, LightningDataModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -226,7 +226,8 @@ def _named_run(name: str) -> Path:
 
 
 def _namespace(class_path: str, **init_args: str | int) -> Namespace:
-    return cast(Namespace, dict_to_namespace({"class_path": class_path, "init_args": init_args}))
+    arguments = Namespace(**init_args)  # type: ignore[no-untyped-call]  # jsonargparse's own
+    return Namespace(class_path=class_path, init_args=arguments)  # type: ignore[no-untyped-call]
 
 
 def _is_first_rank() -> bool:

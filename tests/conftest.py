@@ -13,6 +13,8 @@ from datamodules import CrossDomainDataModule, SyntheticStreets
 from lightning_app.segmenter import Segmenter
 from strategies import Strategy
 
+# What Lightning calls of jsonargparse is Lightning's to mend.
+os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
 # Two threads on tiny tensors are slower than one.
 torch.set_num_threads(1)
 

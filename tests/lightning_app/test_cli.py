@@ -2,8 +2,10 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -256,3 +258,24 @@ def test_every_shipped_config_parses(
     with pytest.raises(SystemExit) as left:
         main(["fit", "--config", "configs/base.yaml", "--config", str(config), "--config", str(path), "--print_config"])
     assert left.value.code in (0, None), capsys.readouterr().err
+
+
+def test_ctrl_c_at_a_terminal_reaches_the_workers_too_and_still_saves(config: Path) -> None:
+    """In a process group of its own, as a shell would start it."""
+    command = [sys.executable, "-m", "lightning_app", "fit", "--config", str(config), "--run", "stopped"]
+    long = ["--trainer.max_steps", "100000", "--trainer.limit_val_batches", "0", "--data.workers", "2"]
+    monitor = ["--checkpoint.monitor", "null", "--checkpoint.every_n_train_steps", "1"]
+    process = subprocess.Popen([*command, *long, *monitor], start_new_session=True, stderr=subprocess.PIPE, text=True)
+    checkpoint = Path("runs/stopped/checkpoints/last.ckpt")
+    for _ in range(600):
+        if checkpoint.exists() or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGINT)
+    _, shown = process.communicate(timeout=60)
+    assert process.returncode == 130, shown[-2000:]
+    assert "finishing the step and saving" in shown and "Go on with --ckpt_path" in shown
+    steps = torch.load(checkpoint, weights_only=True)["global_step"]
+    again = ["--trainer.max_steps", str(steps + 1), "--trainer.limit_val_batches", "0", *monitor]
+    main(["fit", "--config", str(config), "--run", "stopped", "--ckpt_path", "last", *again])
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == steps + 1
