@@ -66,7 +66,7 @@ class CrossDomainDataModule(LightningDataModule):
         source: Domain | str | None = None,
         target: Domain | str | None = None,
         classes: list[str] | None = None,
-        labels: int | str = "none",
+        labels: int | str | None = "none",
         channels: int = 3,
         batch_size: int = 8,
         crop: tuple[int, int] = (256, 256),
@@ -107,7 +107,7 @@ class CrossDomainDataModule(LightningDataModule):
     def setup(self, stage: str) -> None:
         """Warns of classes that no training mask holds, before a fit."""
         # On every rank: a broken mask then stops them all, and none waits for the others.
-        if stage == "fit":
+        if stage == "fit" and (self.trainer is None or self._module().strategy is not None):
             self.absent_classes()
 
     def splits(self) -> dict[DomainName, dict[Split, list[str]]]:
@@ -353,10 +353,13 @@ class CrossDomainDataModule(LightningDataModule):
         return MaskReader(self.domains[role], role, len(self.classes), label_map)
 
     def _masks_given(self) -> list[tuple[DomainName, str]]:
-        given: list[tuple[DomainName, str]] = [("target", name) for name in self.labelled_names]
-        if "source" in self.domains:
-            domain = self.domains["source"]
-            given += [("source", name) for name in self._splits["source"]["train"] if domain.has_mask(name)]
+        if self.trainer is None:
+            streams = self.streams((), ("source", "labelled_target"))
+        else:
+            strategy, required, optional = self._declared()
+            streams = self.streams(required, optional, strategy)
+        given: list[tuple[DomainName, str]] = [("target", name) for name in streams.get("labelled_target", [])]
+        given += [("source", name) for name in streams.get("source", [])]
         return given[:: math.ceil(len(given) / MOST_MASKS_READ) or 1]
 
     def _check_channels(self, role: DomainName, names: Sequence[str], domain: Domain | None = None) -> None:
@@ -389,7 +392,7 @@ class CrossDomainDataModule(LightningDataModule):
                 self.domains[role], role, names, channels=self.channels, read_mask=self._mask_reader(role)
             )
             loaders.append(self._whole_image_loader(dataset, f"{role}/{split}"))
-        if not loaders:
+        if not loaders and not (self.trainer is not None and self.trainer.state.fn == "fit"):
             raise ValueError(
                 f"no labelled images to score: the split {split!r} is empty or without masks in "
                 f"{' and '.join(self.domains) or 'the data, which has no domain'}."
@@ -476,7 +479,9 @@ def _agreed_classes(domains: dict[DomainName, Domain], classes: list[str] | None
     return names
 
 
-def _parse_labels(labels: int | str) -> int | Path | Literal["none", "all"]:
+def _parse_labels(labels: int | str | None) -> int | Path | Literal["none", "all"]:
+    if labels is None:  # YAML's null, and its ~
+        return "none"
     if isinstance(labels, str) and not labels.lstrip("-").isdecimal():
         return cast(Literal["none", "all"], labels) if labels in ("none", "all") else Path(labels)
     number = int(labels)

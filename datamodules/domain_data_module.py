@@ -42,7 +42,7 @@ class DomainDataModule(CrossDomainDataModule):
         domain: Domain | str,
         role: DomainName = "target",
         classes: list[str] | None = None,
-        labels: int | str = "none",
+        labels: int | str | None = "none",
         channels: int = 3,
         batch_size: int = 8,
         crop: tuple[int, int] = (256, 256),

@@ -72,6 +72,13 @@ class FolderDomain(Domain):
                     raise FileNotFoundError(
                         f"{path}, line {line}: there is no image {name!r} in {self.images}.{nearest(name, found)}"
                     )
+            for other in lists:
+                twice = sorted(listed.keys() & read_list(self.root / f"{other}.txt").keys()) if other != split else []
+                if twice:
+                    raise ValueError(
+                        f"{path} and {other}.txt both list {some(twice)}; an image belongs to one split, or the scores "
+                        "are those of images that were trained on."
+                    )
             return sorted(listed)
         if lists:
             return []
@@ -115,6 +122,11 @@ class FolderDomain(Domain):
         for suffix in _SPELLINGS:
             path = self.images / f"{name}{suffix}"
             if path.is_file():
+                return path
+        # Any other spelling, such as .Png, is looked for only now: listing a folder for every image would be slow.
+        wanted = self.images / name
+        for path in wanted.parent.iterdir() if wanted.parent.is_dir() else ():
+            if path.suffix.lower() in SUFFIXES and path.with_suffix("").name == wanted.name:
                 return path
         raise FileNotFoundError(f"there is no image {name!r} in {self.images}.")
 

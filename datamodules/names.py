@@ -22,7 +22,11 @@ def read_list(path: Path) -> dict[str, int]:
         ValueError: if a name is listed twice.
     """
     lines: dict[str, int] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # with or without the mark that some editors put in front
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8.") from error
+    for number, line in enumerate(text.splitlines(), start=1):
         name = line.split("#", maxsplit=1)[0].strip()
         if not name:
             continue

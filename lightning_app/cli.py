@@ -59,11 +59,10 @@ def main(args: Sequence[str] | None = None) -> None:
         _refuse(f"there is no command '{arguments[0]}'.{hint} Commands: {', '.join(COMMANDS)}.")
     _check_config_files(arguments)
 
+    _check_packages()
     # A console script does not put the working directory on the path, and `class_path: my_file.MyMethod` needs it.
-    # At the end, so that a folder of the user's called `strategies` does not hide ours.
     if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds strings
         sys.path.append(os.getcwd())  # noqa: PTH109
-    _check_packages()
     # Lightning and torch take seconds to import: only now.
     if command == "demo":
         from lightning_app.commands.demo import main as demo
@@ -95,7 +94,9 @@ def _check_config_files(arguments: Sequence[str]) -> None:
         path = Path(value)
         if not value or "\n" in value or path.is_file():
             continue
-        around = [str(found) for found in sorted(Path(path.parts[0] if path.parts else ".").rglob("*.yaml"))[:1000]]
+        # The folder itself and our own configs; a whole disk takes long to walk.
+        beside = path.parent.glob("*.y*ml") if path.parent.is_dir() else []
+        around = [str(found) for found in [*beside, *Path("configs").rglob("*.yaml")]]
         nearest = get_close_matches(value, around, n=1, cutoff=0.4)
         hint = f" Did you mean {nearest[0]}?" if nearest else ""
         _refuse(f"there is no config file {value} (the working directory is {Path.cwd()}).{hint}")
@@ -103,14 +104,15 @@ def _check_config_files(arguments: Sequence[str]) -> None:
 
 def _check_packages() -> None:
     """Refuses foreign packages under our generic names."""
-    from importlib.util import find_spec
+    # Imported before the working directory is on the path, so that a folder of the user's does not hide ours.
+    import datamodules
+    import strategies
 
     home = Path(__file__).resolve().parent.parent
-    for name in ("strategies", "datamodules"):
-        spec = find_spec(name)
-        found = None if spec is None or spec.origin is None else Path(spec.origin).resolve().parent
-        if found != home / name:
+    for package in (strategies, datamodules):
+        found = Path(next(iter(package.__path__))).resolve()
+        if found != home / package.__name__:
             _refuse(
-                f"the package '{name}' is imported from {found}, but Segue's is {home / name}. "
-                f"Rename yours, or run from another folder."
+                f"the package '{package.__name__}' is imported from {found}, but Segue's is {home / package.__name__}. "
+                "Rename that one, or run from another folder."
             )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NoReturn, cast
 
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -19,6 +20,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 
 from datamodules import CrossDomainDataModule, DomainDataModule, FolderDomain, SyntheticStreets  # noqa: F401 - short names
 from lightning_app.callbacks.graceful_stop import GracefulStop
+from lightning_app.callbacks.last_checkpoint import LastCheckpoint
 from lightning_app.callbacks.monitor_check import MonitorCheck
 from lightning_app.callbacks.prediction_writer import PredictionWriter
 from lightning_app.callbacks.run_record import RunRecord
@@ -26,13 +28,14 @@ from lightning_app.callbacks.score_table import ScoreTable
 from lightning_app.mistakes import explain
 from lightning_app.network import NetworkSpec
 from lightning_app.segmenter import Segmenter
+from lightning_app.swaps import carry_nothing_over
 from lightning_app.weights import read_checkpoint
 
 RUNS = Path("runs")
 
 
 class Parser(LightningArgumentParser):
-    """The parser, with messages that name what exists."""
+    """The parser, with messages that name what exists, and classes that are swapped whole."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints the message and the nearest names, and leaves with 2."""
@@ -62,7 +65,6 @@ class CommandLine(LightningCLI):
                 "checkpoint.monitor": "val/source/miou",
                 "checkpoint.mode": "max",
                 "checkpoint.filename": "best",
-                "checkpoint.save_last": True,
                 "checkpoint.enable_version_counter": False,
                 "checkpoint.auto_insert_metric_name": False,
                 "data": {"class_path": "datamodules.CrossDomainDataModule"},
@@ -73,6 +75,8 @@ class CommandLine(LightningCLI):
         parser.add_argument(
             "--predictions.probabilities", type=bool, default=False, help="Write (classes, H, W) float16 .npy files."
         )
+        parser.link_arguments("seed_everything", "model.seed", compute_fn=int)
+        parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         parser.link_arguments("data.channels", "model.in_channels", apply_on="instantiate")
 
@@ -87,8 +91,11 @@ class CommandLine(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Finds the run's folder, and takes the network from a checkpoint when there is one."""
         settings = self.settings
-        settings.model.seed = settings.data.init_args.seed = settings.seed_everything or 0
+        # seed_everything: true was drawn after the links were made.
+        settings.model.seed = settings.data.init_args.seed = int(settings.seed_everything)
         checkpoint = self._checkpoint_path()
+        # Before folders and weights are filled in: what is recorded can be run again, under another name too.
+        self.recorded = self._parser(self.subcommand).dump(settings, skip_none=False)
         self.folder = self._run_folder(checkpoint)
         settings.trainer.default_root_dir = str(self.folder)
         settings.checkpoint.dirpath = settings.checkpoint.dirpath or str(self.folder / "checkpoints")
@@ -155,9 +162,13 @@ class CommandLine(LightningCLI):
         if settings.run is None:
             if of_checkpoint is not None:
                 return of_checkpoint
+            if checkpoint is not None:  # not the time: ranks that start one by one must agree
+                return RUNS / checkpoint.stem
             strategy = settings.model.strategy.class_path.rsplit(".", 1)[-1] if settings.model.strategy else "none"
             return RUNS / f"{strategy}-{datetime.now():%Y%m%d-%H%M%S}"
         folder = _named_run(settings.run)
+        if folder.resolve() in (RUNS.resolve(), Path.cwd(), *Path.cwd().parents):
+            self._parser(self.subcommand).error(f"--run {settings.run!r} is no folder of its own; give it a name.")
         fresh = self.subcommand == "fit" and folder != of_checkpoint and not settings.trainer.fast_dev_run
         if fresh and _is_first_rank() and (folder / "config.yaml").exists():
             self._parser(self.subcommand).error(
@@ -186,7 +197,8 @@ class CommandLine(LightningCLI):
         settings = self.settings
         callbacks: list[Callback] = [ScoreTable(str(self.folder))]
         if self.subcommand == "fit":
-            callbacks += [MonitorCheck(), GracefulStop(settings.checkpoint.dirpath)]
+            last = LastCheckpoint(settings.checkpoint.dirpath)
+            callbacks += [MonitorCheck(), RunRecord(self.folder, self.recorded), last, GracefulStop(last)]
         if self.subcommand == "predict":
             wanted = settings.predictions
             folder = wanted.folder or str(self.folder / "predictions")
@@ -196,6 +208,7 @@ class CommandLine(LightningCLI):
 
 def run(args: Sequence[str] | None) -> None:
     """Parses and runs a subcommand; mistakes of the user end in one message, not in a traceback."""
+    carry_nothing_over()
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
     # A tip of Lightning's would have users install a package that overwrites our script.
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
@@ -203,21 +216,23 @@ def run(args: Sequence[str] | None) -> None:
     )
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 under torch 2.15
+    # A score needs no callback of the training.
+    warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")
     try:
         CommandLine(
             Segmenter,
             LightningDataModule,
             subclass_mode_data=True,
-            save_config_callback=RunRecord,
+            save_config_callback=None,
             seed_everything_default=0,
             auto_configure_optimizers=False,
             parser_class=Parser,
             args=None if args is None else list(args),
         )
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError, MisconfigurationException) as error:
         if os.environ.get("SEGUE_TRACEBACK"):
             raise
-        print(f"\nlightning: {error}\n(SEGUE_TRACEBACK=1 shows where.)", file=sys.stderr)
+        print(f"\nlightning: {explain(str(error))}\n(SEGUE_TRACEBACK=1 shows where.)", file=sys.stderr)
         raise SystemExit(1) from error
 
 

@@ -28,10 +28,19 @@ def explain(message: str) -> str:
     Returns:
         The message, shortened to the mistake and its mend where it is about a name.
     """
+    from_worker = message.rpartition("Original Traceback")
+    if from_worker[1]:
+        return re.split(r"\n\w+(?:Error|Exception): ", from_worker[2])[-1].strip()
     wrong_class = re.search(r"Expected a dot import path string: (\S+)", message)
     if wrong_class is not None:
         key = re.search(r'Parser key "([\w.]+)"', message)
         return _unknown_class(wrong_class[1], key[1] if key else "class_path", _bases(message))
+    # Where a value may be of several types, the parser lists what each of them says: ours is the one to hear.
+    lines = re.findall(r"^\s+- (.*)", message, flags=re.MULTILINE)
+    said = [line for line in lines if not line.startswith(("Expected a", "Does not validate"))]
+    if said:
+        key = re.search(r'Parser key "([\w.]+)"', message)
+        return "\n".join([f"{key[1]}: {line}" if key else line for line in said])
     wrong_option = re.search(r"unrecognized arguments: (?:--)?([\w.]+)|ption '([\w.]+)'", message)
     if wrong_option is not None:
         name = wrong_option[1] or wrong_option[2]

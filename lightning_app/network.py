@@ -201,7 +201,8 @@ class SegmentationNetwork(nn.Module):
             raise ValueError(f"image is {image.dtype}; the network takes float in [0, 1].")
         height, width = image.shape[-2:]
         padded_height, padded_width = self._padded_size((height, width))
-        normalised = (image - self.mean) / self.std
+        # Under true half precision the images come in float32 and the weights are not.
+        normalised = ((image - self.mean) / self.std).to(self.mean.dtype)
         if (padded_height, padded_width) == (height, width):
             return normalised
         return functional.pad(normalised, (0, padded_width - width, 0, padded_height - height), mode="replicate")

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ from lightning_app.network import NetworkSpec, SegmentationNetwork
 from lightning_app.optimization import PolynomialDecay, check_groups, make_optimizer
 from lightning_app.step_flags import StepFlags
 from lightning_app.weights import init_from as copy_network
-from lightning_app.weights import load_encoder_weights, load_network
+from lightning_app.weights import labels_of, load_encoder_weights, load_network, read_checkpoint
 from strategies.base import Network, Step, Strategy
 
 CHECKPOINT_FORMAT = 1
@@ -93,13 +93,17 @@ class Segmenter(LightningModule):
         self.confusion = nn.ModuleDict({domain: ConfusionMatrix(len(classes)) for domain in ("source", "target")})
         self.scores: dict[DomainName, Scores] = {}
         """The scores of the last validation or test, by domain."""
-        self.labels_used = 0
-        """Target labels that went into the weights."""
+        self.labels_inherited = 0 if init_from is None else labels_of(init_from)
+        self.labels_given = 0
+        self.labels_used = self.labels_inherited
+        """Target labels that went into the weights, here or in the run that they come from, whichever is more."""
         self.consumed_batches = 0
         """Training batches that this rank has used since the run began, over interruptions."""
         self.stop_wanted = False
         """Set by a signal: this rank asks all ranks to stop."""
         self.stop_agreed = False
+        self.accumulating = False
+        """Whether gradients wait for the optimizer's step."""
         self.flags = StepFlags()
         # Loaded for evaluation, the network is already the one that the strategy infers with.
         self._network_infers = strategy is None
@@ -122,8 +126,11 @@ class Segmenter(LightningModule):
             A segmenter without a strategy, in eval mode.
         """
         network = load_network(path)
-        segmenter = cls(**asdict(network.spec))
+        described = read_checkpoint(path).meta
+        windows = described["windows"]
+        segmenter = cls(**asdict(network.spec), windows=None if windows is None else Windows(**windows))
         segmenter.network = network
+        segmenter.labels_used = described["labels_used"]
         return segmenter.eval()
 
     # ------------------------------------------------------------------------------------------------ training
@@ -142,11 +149,16 @@ class Segmenter(LightningModule):
                 "There is no strategy to train by. Set model.strategy, for example --model.strategy SourceOnly."
             )
         if stage == "fit":
-            self.labels_used = getattr(getattr(self.trainer, "datamodule", None), "labels_used", 0)
+            self.labels_given = getattr(getattr(self.trainer, "datamodule", None), "labels_used", 0)
+            self.labels_used = max(self.labels_given, self.labels_inherited)
             rank_zero_info(
                 f"{type(self.strategy).__name__} trains {self.spec.architecture} / {self.spec.encoder} "
                 f"with {self.labels_used} target labels."
             )
+
+    def on_train_start(self) -> None:
+        """Enters training mode: Lightning takes a new module for being in it, and a strategy would not be asked."""
+        self.train()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Back-propagates the strategy's terms one by one and hands Lightning the anchored total.
@@ -154,8 +166,7 @@ class Segmenter(LightningModule):
         Each term's graph is freed before the next one is made. The gradients lie in ``.grad`` when this returns;
         the backward that Lightning runs afterwards only makes DDP reduce them.
         """
-        if self.flags.read():
-            self.stop_agreed = True
+        self._read_flags()
         strategy = self._strategy
         accumulate = self.trainer.accumulate_grad_batches
         if batch_idx % accumulate == 0:
@@ -167,6 +178,7 @@ class Segmenter(LightningModule):
         for named in strategy.losses(self._network, batch, self.step):
             self._check_terms(named, terms)
             self._backward(torch.stack(list(named.values())).sum() / accumulate)
+            self.accumulating = True
             terms.update({name: value.detach() for name, value in named.items()})
         if not terms:
             raise ValueError(f"{type(strategy).__name__}.losses yielded no term; yield at least one per step.")
@@ -220,6 +232,7 @@ class Segmenter(LightningModule):
     ) -> None:
         """Steps, then tells the strategy, so that a checkpoint written right after sees its teacher updated."""
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        self.accumulating = False
         self._strategy.after_step(self._network, self.step)
 
     def train(self, mode: bool = True) -> Self:
@@ -253,9 +266,16 @@ class Segmenter(LightningModule):
     def _network(self) -> Network:
         return cast(Network, self.network)
 
+    def on_validation_start(self) -> None:
+        """Reads the last step's flags: NaN is the step's fault and not the validation's."""
+        self._read_flags()
+
     def on_train_end(self) -> None:
         """Reads the last step's flags: a run that ends in NaN does not end well."""
-        self.flags.read()
+        self._read_flags()
+
+    def _read_flags(self) -> None:
+        self.stop_agreed = self.flags.read() or self.stop_agreed
 
     # ---------------------------------------------------------------------------------- validation, test, prediction
 
@@ -292,7 +312,9 @@ class Segmenter(LightningModule):
         self.scores = {}
         for domain, confusion in self.confusion.items():
             matrix = cast(ConfusionMatrix, confusion)
-            if matrix.update_called:
+            if matrix.update_called and self.trainer.sanity_checking:
+                matrix.reset()
+            elif matrix.update_called:
                 scores = Scores.from_confusion(matrix.compute(), self.classes)
                 self.scores[cast(DomainName, domain)] = scores
                 self.log_dict(scores.named(f"{stage}/{domain}"), sync_dist=True)
@@ -338,7 +360,12 @@ class Segmenter(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Describes the inference network in plain values, and refuses to save a step that went wrong."""
-        self.stop_agreed = self.flags.read() or self.stop_agreed
+        self._read_flags()
+        if self.accumulating:
+            rank_zero_warn(
+                "This checkpoint falls within an accumulation, whose first gradients it does not hold: a resume from "
+                "it is not bitwise. Make trainer.val_check_interval a multiple of accumulate_grad_batches."
+            )
         hyper_parameters = checkpoint.get("hyper_parameters", {})
         checkpoint["hyper_parameters"] = {
             **{name: value for name, value in hyper_parameters.items() if _is_plain(value)},
@@ -349,8 +376,10 @@ class Segmenter(LightningModule):
             "network": asdict(self.spec),
             "inference_network": self._inference_prefix(),
             "strategy": type(self.strategy).__name__,
+            "labels_given": self.labels_given,
             "labels_used": self.labels_used,
             "consumed_batches": self.consumed_batches,
+            "windows": None if self.windows is None else asdict(self.windows),
         }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -362,12 +391,13 @@ class Segmenter(LightningModule):
         described = checkpoint.get("segue")
         if described is None:
             raise ValueError("The checkpoint was not written by Segue. Take its weights with model.init_from instead.")
-        self.labels_used = described["labels_used"]
         if self._trainer is None or self._trainer.state.fn == TrainerFn.FITTING:
             self._check_resumable(described)
+            self.labels_used = described["labels_used"]
             self.consumed_batches = described["consumed_batches"]
             self._network_infers = self.strategy is None
             return
+        self.labels_used = described["labels_used"]
         prefix = f"{described['inference_network']}."
         plain = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
         others = {k: v for k, v in self.state_dict().items() if not k.startswith("network.")}
@@ -376,8 +406,10 @@ class Segmenter(LightningModule):
 
     def _check_resumable(self, described: dict[str, Any]) -> None:
         strategy = type(self.strategy).__name__
-        ours, theirs = {"strategy": strategy, **asdict(self.spec)}, {"strategy": described["strategy"]}
-        theirs |= described["network"]
+        ours = {"strategy": strategy, **asdict(self.spec)}
+        theirs = {"strategy": described["strategy"], **described["network"]}
+        if self._trainer is not None:
+            ours["target labels"], theirs["target labels"] = self.labels_given, described["labels_given"]
         different = [f"{key} {theirs[key]}, not {value}" for key, value in ours.items() if theirs[key] != value]
         if different:
             raise ValueError(

@@ -179,6 +179,12 @@ def read_checkpoint(path: str | Path) -> NetworkCheckpoint:
     return _as_checkpoint(_read(Path(path)), Path(path))
 
 
+def labels_of(path: str | Path) -> int:
+    """Returns how many target labels went into the weights of a file: 0 for what is no Segue checkpoint."""
+    contents = _read(Path(path))
+    return int(_as_checkpoint(contents, Path(path)).meta.get("labels_used", 0)) if _is_checkpoint(contents) else 0
+
+
 def load_network(path: str | Path) -> SegmentationNetwork:
     """Builds the inference network of a Segue checkpoint; needs no other file and no network access.
 

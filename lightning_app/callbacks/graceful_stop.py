@@ -3,7 +3,6 @@
 import signal
 import threading
 from collections.abc import Mapping
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -11,6 +10,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
+from lightning_app.callbacks.last_checkpoint import LastCheckpoint
 from lightning_app.segmenter import Segmenter
 
 
@@ -22,11 +22,11 @@ class GracefulStop(Callback):
     two steps later.
 
     Args:
-        folder: folder of the checkpoint, which is written as ``last.ckpt``.
+        last: writes the checkpoint.
     """
 
-    def __init__(self, folder: str) -> None:
-        self.path = Path(folder) / "last.ckpt"
+    def __init__(self, last: LastCheckpoint) -> None:
+        self.last = last
         self._received: int | None = None
         self._handlers: dict[int, Any] = {}
 
@@ -57,13 +57,14 @@ class GracefulStop(Callback):
         """Saves and leaves, on all ranks after the same step."""
         assert isinstance(pl_module, Segmenter)
         agreed = pl_module.stop_agreed if trainer.world_size > 1 else pl_module.stop_wanted
-        if agreed:
-            trainer.save_checkpoint(self.path, weights_only=False)
-            rank_zero_info(f"Stopped after step {trainer.global_step}. Go on with --ckpt_path {self.path}")
+        # Within an accumulation there are gradients that no checkpoint holds.
+        if agreed and not pl_module.accumulating:
+            self.last.save(trainer)
+            rank_zero_info(f"Stopped after step {trainer.global_step}. Go on with --ckpt_path {self.last.path}")
             raise SystemExit(128 + (self._received or signal.SIGTERM))
 
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Gives the signals back."""
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gives the signals back: before Lightning does, whose handlers these took the place of."""
         self._restore()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:

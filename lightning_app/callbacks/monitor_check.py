@@ -29,11 +29,11 @@ class MonitorCheck(Callback):
         known = [name for domain in domains for name in metric_names(f"val/{domain}", pl_module.classes)]
         for callback in [*trainer.checkpoint_callbacks, *trainer.early_stopping_callbacks]:
             monitor = getattr(callback, "monitor", None)
-            if monitor is None or monitor in known or monitor.startswith("train/"):
+            if monitor is None or monitor in known or monitor.startswith("train/loss/"):
                 continue
             instead = get_close_matches(monitor, known, n=3) or known[:3]
             raise ValueError(
                 f"{type(callback).__name__} monitors '{monitor}', which will not be logged: labelled validation images "
                 f"exist for {' and '.join(domains) or 'no domain'}. Set checkpoint.monitor (or the callback's) to "
-                f"{' or '.join(instead) or 'null'}."
+                f"{' or '.join(instead) or 'null: last.ckpt is written all the same'}."
             )

@@ -3,32 +3,37 @@
 from pathlib import Path
 
 import yaml
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.cli import SaveConfigCallback
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 from datamodules.cross_domain_data_module import CrossDomainDataModule
 
 
-class RunRecord(SaveConfigCallback):
-    """Writes ``config.yaml`` and the splits of a fit into the run's folder, and sends the config to the logger.
+class RunRecord(Callback):
+    """Writes ``config.yaml`` and ``splits.yaml`` of a fit that has begun, and sends the config to the loggers.
 
-    The folder is the run's own (``trainer.default_root_dir``) and not the logger's, which for some loggers is the same
-    in every run.
+    The folder is the run's own and not the logger's, which for some loggers is the same in every run. A resumed run
+    keeps the record of its beginning.
+
+    Args:
+        folder: the run's folder.
+        config: the configuration as YAML.
     """
 
-    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Writes on rank 0, for a fit only."""
-        if stage != "fit" or getattr(trainer, "fast_dev_run", False) or not trainer.is_global_zero:
+    def __init__(self, folder: Path, config: str) -> None:
+        self.folder = folder
+        self.config = config
+
+    @rank_zero_only
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Writes on rank 0, and not before everything else was found to be in order."""
+        if getattr(trainer, "fast_dev_run", False):
             return
+        if not (self.folder / "config.yaml").exists():
+            (self.folder / "config.yaml").write_text(self.config)
         data = getattr(trainer, "datamodule", None)
-        folder = Path(trainer.default_root_dir)
-        text = self.parser.dump(self.config, skip_none=False)
-        (folder / "config.yaml").write_text(text)
         if isinstance(data, CrossDomainDataModule):
-            record = {
-                "splits": data.splits(),
-                "labelled_target": data.labelled_names,
-            }
-            (folder / "splits.yaml").write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
+            record = {"splits": data.splits(), "labelled_target": data.labelled_names}
+            (self.folder / "splits.yaml").write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
         for logger in trainer.loggers:
-            logger.log_hyperparams(yaml.safe_load(text))
+            logger.log_hyperparams(yaml.safe_load(self.config))

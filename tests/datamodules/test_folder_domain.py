@@ -21,6 +21,23 @@ def test_lists_rule_and_a_missing_list_is_an_empty_split(make_folder: MakeFolder
     assert domain.names("test") == ["target_01"]
 
 
+def test_an_image_in_two_lists_is_refused(make_folder: MakeFolder) -> None:
+    root = make_folder(count=4)
+    (root / "train.txt").write_text("target_02\ntarget_00\n")
+    (root / "test.txt").write_text("target_01\ntarget_00\n")
+    with pytest.raises(ValueError, match=r"train\.txt and test\.txt both list target_00; an image belongs to one split"):
+        FolderDomain(str(root)).names("train")
+
+
+def test_lists_with_a_byte_order_mark_and_suffixes_of_any_case_are_read(make_folder: MakeFolder) -> None:
+    root = make_folder(count=2)
+    (root / "train.txt").write_text("target_00\n", encoding="utf-8-sig")
+    (root / "images" / "target_00.png").rename(root / "images" / "target_00.Png")
+    domain = FolderDomain(str(root))
+    assert domain.names("train") == ["target_00"]
+    assert domain.read_image("target_00").ndim == 3
+
+
 def test_a_listed_image_that_does_not_exist_names_list_line_and_nearest(make_folder: MakeFolder) -> None:
     root = make_folder(count=2)
     (root / "val.txt").write_text("target_00\n\ntarget_1\n")

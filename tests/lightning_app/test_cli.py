@@ -98,7 +98,7 @@ def test_the_whole_way_of_transfer(config: Path) -> None:
     source = Path("runs/source")
     assert (source / "checkpoints/best.ckpt").exists() and (source / "checkpoints/last.ckpt").exists()
     record = yaml.safe_load((source / "config.yaml").read_text())
-    assert record["seed_everything"] == 7 and record["model"]["seed"] == 7 and record["data"]["init_args"]["seed"] == 7
+    assert record["seed_everything"] == 7
     splits = yaml.safe_load((source / "splits.yaml").read_text())
     assert len(splits["splits"]["source"]["train"]) == 6
     metrics = next((source / "metrics").rglob("metrics.csv")).read_text()
@@ -155,6 +155,106 @@ def test_terms_and_total_are_logged_in_the_same_step(config: Path) -> None:
     assert rows[0]["train/loss/segmentation"] == rows[0]["train/loss/total"]
 
 
+def test_a_recorded_config_can_be_run_again_under_another_name(config: Path) -> None:
+    main(["fit", "--config", str(config), "--run", "first", "--trainer.max_steps", "1"])
+    kept = {path: path.read_bytes() for path in Path("runs/first").rglob("*") if path.is_file()}
+    main(["fit", "--config", "runs/first/config.yaml", "--run", "second"])
+    assert {path: path.read_bytes() for path in Path("runs/first").rglob("*") if path.is_file()} == kept
+    first, second = (torch.load(f"runs/{run}/checkpoints/last.ckpt", weights_only=True) for run in ("first", "second"))
+    assert all(torch.equal(first["state_dict"][key], value) for key, value in second["state_dict"].items())
+
+
+def test_a_resume_keeps_the_record_of_the_beginning(config: Path) -> None:
+    main(["fit", "--config", str(config), "--run", "start", "--trainer.max_steps", "1"])
+    start = ["--model.init_from", "runs/start/checkpoints/last.ckpt"]
+    main(["fit", "--config", str(config), "--run", "r", "--trainer.max_steps", "2", *start])
+    Path("runs/start/checkpoints/last.ckpt").unlink()  # a resume needs no other file than its own checkpoint
+    main(["fit", "--config", str(config), "--run", "r", "--ckpt_path", "last", *start])
+    assert yaml.safe_load(Path("runs/r/config.yaml").read_text())["model"]["init_from"] == start[1]
+
+
+def test_the_last_checkpoint_is_the_last_step_whatever_the_monitor_says(config: Path) -> None:
+    frozen = ["--model.strategy", "FineTune", "--model.strategy.encoder_lr_scale", "0", "--data.labels", "all"]
+    still = ["--model.optimizer", "SGD", "--model.optimizer.lr", "0", "--trainer.check_val_every_n_epoch", "null"]
+
+    def steps(run: str, *interval: str) -> dict[str, int]:
+        main(["fit", "--config", str(config), "--run", run, *frozen, *still, *interval])
+        folder = Path("runs", run, "checkpoints")
+        return {path.stem: torch.load(path, weights_only=True)["global_step"] for path in folder.iterdir()}
+
+    # Nothing improves after the first validation.
+    assert steps("flat", "--trainer.val_check_interval", "1") == {"best": 1, "last": 3}
+    # The last validation is before the last step.
+    assert steps("tail", "--trainer.val_check_interval", "2") == {"best": 2, "last": 3}
+
+
+def test_a_swapped_class_carries_nothing_over(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    focal = config.parent / "focal.yaml"
+    focal.write_text(
+        "model:\n  strategy:\n    class_path: FineTune\n    init_args:\n      encoder_lr_scale: 0.5\n"
+        "      criterion: {class_path: Focal, init_args: {gamma: 5.0}}\n"
+    )
+    with pytest.raises(SystemExit):
+        main(
+            [
+                "fit",
+                "--config",
+                str(config),
+                "--config",
+                str(focal),
+                "--model.strategy",
+                "SourceOnly",
+                "--model.optimizer",
+                "SGD",
+                "--model.optimizer.lr",
+                "0.1",
+                "--print_config",
+            ]
+        )
+    shown = capsys.readouterr()
+    printed = yaml.safe_load(shown.out)["model"]
+    assert printed["strategy"]["init_args"] == {"criterion": None}
+    assert printed["optimizer"]["init_args"]["weight_decay"] == 0
+    assert "SourceOnly takes the place of FineTune" in shown.err and "criterion" in shown.err
+
+
+def test_a_mistake_before_the_first_step_leaves_the_name_free(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(capsys, "fit", "--config", str(config), "--run", "z", "--checkpoint.monitor", "val/target/mio")
+    main(["fit", "--config", str(config), "--run", "z", "--trainer.max_steps", "1"])
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--data.batch_size", "0"], "lightning: data.batch_size is 0; it is at least 1."),
+        (["--model.windows.size", "0"], "lightning: windows.size is 0"),
+        (["--trainer.accelerator", "gpu", "--trainer.devices", "64"], "lightning: "),
+        (["--run", ".."], "is no folder of its own"),
+    ],
+)
+def test_a_wrong_value_is_answered_by_our_sentence_alone(
+    args: list[str], message: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = refused(capsys, "fit", "--config", str(config), *args)
+    assert message in error and "Subtypes" not in error
+
+
+def test_an_error_in_a_worker_is_shown_without_its_traceback(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for split in ("images", "masks"):
+        Path("own", split).mkdir(parents=True)
+    for number in range(8):
+        Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(f"own/images/{number}.png")
+        Image.fromarray(np.full((32, 32 + number // 7), number % 2, np.uint8)).save(f"own/masks/{number}.png")
+    Path("own/train.txt").write_text("".join(f"{number}\n" for number in range(8)))
+    own = Path("own.yaml")
+    own.write_text(
+        "data:\n  class_path: DomainDataModule\n"
+        "  init_args: {domain: own, role: source, classes: [a, b], workers: 1, crop: [32, 32]}\n"
+    )
+    error = refused(capsys, "fit", "--config", str(config), "--config", str(own), "--checkpoint.monitor", "null")
+    assert "mask 7" in error and "33" in error and "Traceback (most" not in error
+
+
 def test_a_second_run_never_overwrites_the_first(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["fit", "--config", str(config), "--run", "one", "--trainer.max_steps", "1"])
     assert "holds a run already" in refused(capsys, "fit", "--config", str(config), "--run", "one")
@@ -194,7 +294,10 @@ def test_a_strategy_in_a_file_of_the_working_directory(config: Path) -> None:
         (["--checkpoint.monitor", "val/target/mio"], "val/target/miou"),
         (["--model.init_from", "nowhere.ckpt"], "nowhere.ckpt"),
         (["--model.encoder_weights", "nowhere.pth"], "nowhere.pth"),
-        (["--data.init_args.source", "nowhere", "--data.init_args.classes", "[a, b]"], "nowhere"),
+        (
+            "--data DomainDataModule --data.role source --data.domain nowhere --data.classes [a,b]".split(),
+            "root 'nowhere' does not",
+        ),
         (["--ckpt_path", "nowhere.ckpt"], "there is no checkpoint nowhere.ckpt"),
         (["--ckpt_path", "last"], "needs --run"),
         (["--data.init_args.batch_sise", "3"], "batch_size"),

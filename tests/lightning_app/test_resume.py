@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor
 
 from lightning_app.callbacks.graceful_stop import GracefulStop
+from lightning_app.callbacks.last_checkpoint import LastCheckpoint
 from lightning_app.segmenter import Segmenter
 from strategies import Network, SourceOnly, Step
 
@@ -94,15 +95,23 @@ def test_a_signal_within_a_step_saves_what_a_resume_needs(
     settings: dict[str, Any] = {"max_steps": STEPS, "limit_val_batches": 0}
     handler = signal.getsignal(number)
     with pytest.raises(SystemExit) as left:
-        make_trainer(callbacks=[GracefulStop(str(tmp_path))], **settings).fit(
+        make_trainer(callbacks=[GracefulStop(LastCheckpoint(str(tmp_path)))], **settings).fit(
             make_segmenter(Signalled(number)), make_data()
         )
     assert left.value.code == 128 + number
     assert signal.getsignal(number) is handler
-    resumed, whole = make_segmenter(SourceOnly()), make_segmenter(SourceOnly())
+    resumed, whole = make_segmenter(Signalled(0)), make_segmenter(Signalled(0))  # signal 0 is none
     make_trainer(**settings).fit(resumed, make_data(), ckpt_path=tmp_path / "last.ckpt", weights_only=True)
     make_trainer(**settings).fit(whole, make_data())
     assert_bitwise_equal(whole, resumed)
+
+
+def test_a_fit_gives_the_signals_back(tmp_path: Path, make_data: Any, make_segmenter: Any, make_trainer: Any) -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    make_trainer(callbacks=[GracefulStop(LastCheckpoint(str(tmp_path)))], max_steps=1, limit_val_batches=0).fit(
+        make_segmenter(SourceOnly()), make_data()
+    )
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
 def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path, make_data: Any, make_segmenter: Any, make_trainer: Any) -> None:
@@ -112,7 +121,7 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path, make_data: Any, make_seg
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(SystemExit):  # what Lightning makes of a KeyboardInterrupt
-        make_trainer(callbacks=[GracefulStop(str(tmp_path))], max_steps=5, limit_val_batches=0).fit(
+        make_trainer(callbacks=[GracefulStop(LastCheckpoint(str(tmp_path)))], max_steps=5, limit_val_batches=0).fit(
             make_segmenter(Twice()), make_data()
         )
     assert not (tmp_path / "last.ckpt").exists()
