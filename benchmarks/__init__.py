@@ -1,0 +1,1 @@
+"""What Segue costs, each measured against the same work done without it."""

@@ -1,0 +1,143 @@
+import csv
+import math
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from benchmarks.comparison import Comparison
+from benchmarks.image_folder import write_image_folder
+from benchmarks.input_pipeline import CROP, batch_by_hand
+from benchmarks.report import report
+from benchmarks.speed import main
+from benchmarks.startup import startup
+from benchmarks.training_step import InTurns
+from datamodules import CrossDomainDataModule, FolderDomain
+from datamodules.dataset import DomainDataset, MaskReader
+from datamodules.transforms import TrainTransform
+from lightning_app.segmenter import Segmenter
+from strategies import SourceOnly
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process")
+
+
+def read_rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize(
+    ("part", "units", "pairs"),
+    [
+        ("step", ["wall ms a step", "CPU ms a step"] * 2, ["1"] * 4),
+        ("input", ["images a second"] * 3, ["1"] * 3),
+        pytest.param("windows", ["CPU s", "peak MB"], ["1", "1"], marks=linux_only),
+    ],
+)
+def test_part_writes_its_rows_and_shows_them(
+    part: str, units: list[str], pairs: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main(["--quick", "--repeats=1", f"--only={part}", f"--folder={tmp_path}"])
+    rows = read_rows(tmp_path / f"speed_{part}.csv")
+    assert [row["unit"] for row in rows] == units
+    assert [row["pairs"] for row in rows] == pairs
+    for row in rows:
+        assert float(row["segue"]) > 0 and float(row["reference"]) > 0
+        assert float(row["lowest"]) <= float(row["ratio"]) <= float(row["highest"])
+        assert row["torch"] == torch.__version__ and row["threads"] == "1" and int(row["cores"]) >= 1
+    shown = capsys.readouterr().out
+    assert "ratio" in shown and f"torch: {torch.__version__}" in shown
+    assert [path.name for path in tmp_path.iterdir()] == [f"speed_{part}.csv"]
+
+
+def test_startup_compares_each_command_with_the_reference() -> None:
+    rows = list(startup(1, {"nothing": ("-c", "")}, ("-c", "import json")))
+    assert [(row.case, row.unit, row.target) for row in rows] == [("nothing", "wall s", 1.3), ("nothing", "CPU s", 1.3)]
+
+
+def test_ratio_is_taken_within_each_pair() -> None:
+    # The second pair was measured while the machine was three times as slow.
+    row = Comparison.of_pairs("a case", "s", [(2.0, 1.0), (6.0, 3.0), (5.0, 2.0)], target=3.0)
+    assert (row.ratio, row.lowest, row.highest) == (2.0, 2.0, 2.5)
+    assert (row.segue, row.reference, row.pairs, row.target) == (5.0, 2.0, 3, 3.0)
+
+
+def test_rows_measured_before_an_error_are_in_the_file(tmp_path: Path) -> None:
+    def measure() -> Iterator[Comparison]:
+        yield Comparison.of_pairs("first", "s", [(1.0, 1.0)])
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        report("two rows", measure(), tmp_path / "rows.csv")
+    assert [row["case"] for row in read_rows(tmp_path / "rows.csv")] == ["first"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--only=step,stop"], "no part 'stop'; the parts are step, input"), (["--repeats=0"], "at least 1")],
+)
+def test_mistyped_options_are_named(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(options)
+    assert message in capsys.readouterr().err
+
+
+def test_loop_by_hand_does_what_the_fit_does(
+    make_data: Callable[..., CrossDomainDataModule],
+    make_segmenter: Callable[..., Segmenter],
+    make_trainer: Callable[..., Trainer],
+    tmp_path: Path,
+) -> None:
+    # SGD, because Adam makes large steps of the rounding of gradients near 0; and no dropout, whose chance differs.
+    segmenter = make_segmenter(
+        SourceOnly(),
+        architecture="Unet",
+        options={"encoder_depth": 3, "decoder_channels": [32, 16, 8]},
+        optimizer=lambda params: torch.optim.SGD(params, lr=0.1),
+    )
+    before = segmenter.network.state_dict()["segmentation_head.0.weight"].clone()
+    in_turns = InTurns(str(tmp_path / "pairs.json"))
+    trainer = make_trainer(max_steps=4, limit_val_batches=0, callbacks=[in_turns])
+    trainer.fit(segmenter, make_data(steps_per_epoch=2))
+    by_hand = in_turns.network.state_dict()
+    assert not torch.equal(before, by_hand["segmentation_head.0.weight"])
+    for name, value in segmenter.network.state_dict().items():
+        torch.testing.assert_close(by_hand[name], value, rtol=1e-3, atol=1e-5)
+    assert len(in_turns.path.read_text().split("]], [[")) == 2
+
+
+def test_input_by_hand_reads_what_the_data_set_reads(tmp_path: Path) -> None:
+    # Images of the size of the crop leave nothing to chance.
+    write_image_folder(tmp_path, CROP, 1, ".jpg")
+    domain = FolderDomain(str(tmp_path))
+    names = list(domain.names("train"))
+    transform = TrainTransform(CROP, augmentation="none")
+    dataset = DomainDataset(
+        domain,
+        "source",
+        names,
+        channels=3,
+        read_mask=MaskReader(domain, "source", 10, "label_map"),
+        transform=transform,
+        stream="source",
+    )
+    sample = dataset[0, 0]
+    by_hand = batch_by_hand(tmp_path, names, "none", np.random.default_rng(0))
+    assert torch.equal(by_hand["mask"][0], sample["mask"])
+    assert (by_hand["image"][0].int() - sample["image"].int()).abs().max() <= 2
+
+
+@pytest.mark.parametrize("augmentation", ["weak", "strong"])
+def test_input_by_hand_augments_small_images_too(augmentation: Any, tmp_path: Path) -> None:
+    write_image_folder(tmp_path, (64, 96), 2, ".jpg")
+    names = FolderDomain(str(tmp_path)).names("train")
+    for seed in range(8):
+        batch = batch_by_hand(tmp_path, names, augmentation, np.random.default_rng(seed))
+        assert batch["image"].shape == (2, 3, *CROP) and batch["image"].dtype == torch.uint8
+        assert batch["mask"].shape == (2, *CROP) and batch["mask"].dtype == torch.uint8
+        assert math.prod(batch["mask"].shape) > (batch["mask"] == 255).sum() > 0
