@@ -295,7 +295,16 @@ def test_a_strategy_in_a_file_of_the_working_directory(config: Path) -> None:
         (["--model.init_from", "nowhere.ckpt"], "nowhere.ckpt"),
         (["--model.encoder_weights", "nowhere.pth"], "nowhere.pth"),
         (
-            "--data DomainDataModule --data.role source --data.domain nowhere --data.classes [a,b]".split(),
+            [
+                "--data",
+                "DomainDataModule",
+                "--data.role",
+                "source",
+                "--data.domain",
+                "nowhere",
+                "--data.classes",
+                "[a,b]",
+            ],
             "root 'nowhere' does not",
         ),
         (["--ckpt_path", "nowhere.ckpt"], "there is no checkpoint nowhere.ckpt"),
