@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 
 import torch
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -22,7 +23,7 @@ def report(title: str, rows: Iterable[Comparison], path: Path) -> None:
         path: CSV file; its folder is made when missing. An older file is replaced.
     """
     made = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-    table = Table("", "unit", "Segue", "beside it", "ratio", "min – max", "pairs", "target", title=title)
+    table = Table("", "unit", "Segue", "beside it", "ratio", "min–max", "pairs", "target", title=title, box=SIMPLE_HEAD)
     for column in table.columns[2:]:
         column.justify = "right"
     table.caption = ", ".join(f"{name}: {value}" for name, value in made.items())
@@ -39,7 +40,7 @@ def report(title: str, rows: Iterable[Comparison], path: Path) -> None:
                 f"{row.segue:.3g}",
                 f"{row.reference:.3g}",
                 f"{row.ratio:.3f}",
-                f"{row.lowest:.3f} – {row.highest:.3f}",
+                f"{row.lowest:.2f}–{row.highest:.2f}",
                 f"{row.pairs}",
                 "–" if row.target is None else f"≤ {row.target:g}",
             )

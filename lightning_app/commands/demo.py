@@ -41,18 +41,19 @@ def main(args: Sequence[str]) -> None:
         console.rule(f"[bold]lightning {' '.join(words)}", align="left")
         run(words)
 
-    best = "checkpoints/last.ckpt"
+    last = "checkpoints/last.ckpt"
     source_only, fine_tuned = folder / "source_only", folder / "fine_tuned"
-    common = ("--config", str(CONFIG), f"--trainer.max_steps={options.steps}")
+    config = CONFIG.relative_to(Path.cwd()) if CONFIG.is_relative_to(Path.cwd()) else CONFIG
+    common = ("--config", str(config), f"--trainer.max_steps={options.steps}")
     lightning("fit", *common, "--run", f"{source_only}")
-    lightning("test", *common, "--ckpt_path", f"{source_only / best}")
+    lightning("test", *common, "--ckpt_path", f"{source_only / last}")
     adapt = ("--model.strategy", "FineTune", "--data.labels", "all", "--checkpoint.monitor", "val/target/miou")
-    lightning("fit", *common, *adapt, "--model.init_from", f"{source_only / best}", "--run", f"{fine_tuned}")
-    lightning("test", *common, "--ckpt_path", f"{fine_tuned / best}")
+    lightning("fit", *common, *adapt, "--model.init_from", f"{source_only / last}", "--run", f"{fine_tuned}")
+    lightning("test", *common, "--ckpt_path", f"{fine_tuned / last}")
 
     console.rule("[bold]what came out", align="left")
     _report(console, {"trained on the source": source_only, "fine-tuned on the target": fine_tuned}, folder)
-    picture = _picture(source_only / best, fine_tuned / best, folder)
+    picture = _picture(source_only / last, fine_tuned / last, folder)
     console.print(f"Table: {folder / 'table.csv'}\nPicture: {picture}", soft_wrap=True)
     console.print(f"Took {time.monotonic() - started:.0f} s.")
 
