@@ -288,7 +288,7 @@ class CrossDomainDataModule(LightningDataModule):
         self._check_channels(role, names, domain)
         return self._whole_image_loader(DomainDataset(domain, role, names, channels=self.channels), self.predict)
 
-    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ANN401
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ANN401 - as in Lightning
         """Makes float images and int64 masks; images to predict stay as they are, for the windows to be cut from."""
         if self.trainer is not None and self.trainer.predicting:
             return batch
@@ -448,7 +448,7 @@ class CrossDomainDataModule(LightningDataModule):
             "pin_memory": self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         }
 
-    def _module(self) -> Any:  # noqa: ANN401
+    def _module(self) -> Any:  # noqa: ANN401 - any LightningModule with a strategy
         if self.trainer is None:
             raise ValueError("training batches depend on the strategy: attach the data module to a Trainer first.")
         return self.trainer.lightning_module

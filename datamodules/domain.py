@@ -42,5 +42,5 @@ class Domain(ABC):
     def read_mask(self, name: str) -> MaskArray:
         """Reads one mask as (H, W) uint8 class ids with 255 = ignore."""
 
-    def check_masks(self) -> None:  # noqa: B027
+    def check_masks(self) -> None:  # noqa: B027 - not every domain has files to check
         """Raises ValueError where masks and images do not belong together; called before any mask is read."""

@@ -195,7 +195,7 @@ class Segmenter(LightningModule):
             loss = scaler.scale(loss)
         # The training step runs under autocast, a backward should not.
         with torch.autocast(self.device.type, enabled=False):
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
 
     def _check_terms(self, named: dict[str, Tensor], before: dict[str, Tensor]) -> None:
         owner = type(self._strategy).__name__
