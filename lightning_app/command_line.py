@@ -22,6 +22,7 @@ from datamodules import CrossDomainDataModule, DomainDataModule, FolderDomain, S
 from lightning_app.callbacks.graceful_stop import GracefulStop
 from lightning_app.callbacks.last_checkpoint import LastCheckpoint
 from lightning_app.callbacks.monitor_check import MonitorCheck
+from lightning_app.callbacks.part_table import PartTable
 from lightning_app.callbacks.prediction_writer import PredictionWriter
 from lightning_app.callbacks.run_record import RunRecord
 from lightning_app.callbacks.score_table import ScoreTable
@@ -198,7 +199,7 @@ class CommandLine(LightningCLI):
         callbacks: list[Callback] = [ScoreTable(str(self.folder))]
         if self.subcommand == "fit":
             last = LastCheckpoint(settings.checkpoint.dirpath)
-            callbacks += [MonitorCheck(), RunRecord(self.folder, self.recorded), last, GracefulStop(last)]
+            callbacks += [MonitorCheck(), PartTable(), RunRecord(self.folder, self.recorded), last, GracefulStop(last)]
         if self.subcommand == "predict":
             wanted = settings.predictions
             folder = wanted.folder or str(self.folder / "predictions")

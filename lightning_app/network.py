@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from strategies.base import Stage
+
 _ARCHITECTURES: dict[str, type[smp.base.SegmentationModel]] = smp.MODEL_ARCHITECTURES_MAPPING
 # The activation would turn logits into probabilities, and auxiliary classes have no labels here.
 _NOT_OPTIONS = {
@@ -191,6 +193,53 @@ class SegmentationNetwork(nn.Module):
             logits = functional.interpolate(logits, padded, mode="bilinear", align_corners=False)
         return logits[..., : size[0], : size[1]]
 
+    def stages(self) -> list[Stage]:
+        """Finds the encoder's stages: a stage's parameters are those that its map is the first to depend on.
+
+        That is asked of autograd, so that it holds for every encoder, however its modules are called and nested.
+        Parameters that no map depends on are counted to the deepest stage. Neither weights, statistics nor random
+        numbers are touched.
+
+        Returns:
+            The stages that have parameters, from the image to the deepest map.
+        """
+        modes = {module: module.training for module in self.modules()}
+        flags = {parameter: parameter.requires_grad for parameter in self.parameters()}
+        left = {f"encoder.{name}": parameter for name, parameter in self.encoder.named_parameters()}
+        found: list[Stage] = []
+        try:
+            self.eval().requires_grad_(True)
+            with torch.inference_mode(False), torch.enable_grad():
+                maps = [(index, one) for index, one in enumerate(self._trace()) if one.ndim == 4 and one.requires_grad]
+                for index, one in maps:
+                    gradients = torch.autograd.grad(
+                        one.sum(), list(left.values()), allow_unused=True, retain_graph=True
+                    )
+                    names = [name for name, gradient in zip(left, gradients, strict=True) if gradient is not None]
+                    if names:
+                        found.append(Stage(index, one.shape[1], names))
+                    left = {name: parameter for name, parameter in left.items() if name not in names}
+                    if not left:
+                        break
+        finally:
+            for module, mode in modes.items():
+                module.training = mode
+            for parameter, flag in flags.items():
+                parameter.requires_grad = flag
+        found[-1].parameters.extend(left)
+        return found
+
+    def _trace(self) -> list[Tensor]:
+        """Runs the encoder on a small empty image, or on one of its own size if it takes no other."""
+        sides = [64, self.spec.options.get("img_size"), _own_side(self.spec.encoder)]
+        for side in (side for side in sides if side is not None):
+            size = (side, side) if isinstance(side, int) else tuple(side)
+            try:
+                return self.features(self.mean.new_zeros(1, self.spec.in_channels, *size))
+            except ValueError as error:
+                refused = error
+        raise refused
+
     def _prepare(self, image: Tensor) -> Tensor:
         if image.ndim != 4 or image.shape[1] != self.spec.in_channels:
             raise ValueError(
@@ -314,6 +363,13 @@ def _has_fixed_size(encoder: str) -> bool:
         return False
     config = timm.get_pretrained_cfg(encoder.removeprefix("tu-"))
     return config is not None and config.fixed_input_size
+
+
+def _own_side(encoder: str) -> int | None:
+    import timm
+
+    config = timm.get_pretrained_cfg(encoder.removeprefix("tu-")) if encoder.startswith("tu-") else None
+    return None if config is None else int(config.input_size[-1])
 
 
 def _divisor(spec: NetworkSpec, model: smp.base.SegmentationModel) -> int:

@@ -1,6 +1,7 @@
 """From a strategy's parameter groups to an optimizer and its schedule."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from strategies.base import ParameterGroup
+from strategies.base import ParameterGroup, Step
 
 
 @dataclass(frozen=True)
@@ -74,11 +75,41 @@ def check_groups(groups: list[ParameterGroup], *owners: nn.Module) -> None:
         raise ValueError("parameter_groups is empty: nothing would be trained.")
 
 
+def scale_at(group: ParameterGroup, step: Step) -> float:
+    """Returns a group's factor of the learning rate in a step."""
+    scale = group.get("lr_scale", 1.0)
+    return scale(step) if callable(scale) else scale
+
+
+def held_back(groups: Sequence[ParameterGroup], step: Step) -> list[nn.Parameter]:
+    """Returns the parameters whose turn has not come: those of groups with a factor of 0 in this step."""
+    return [parameter for group in groups if scale_at(group, step) == 0 for parameter in group["params"]]
+
+
+@contextmanager
+def without_gradients(parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Computes no gradients for some parameters within the block.
+
+    Afterwards they require gradients again: DDP registered them and waits for them in every backward.
+
+    Args:
+        parameters: parameters that require gradients.
+    """
+    try:
+        for parameter in parameters:
+            parameter.requires_grad = False
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad = True
+
+
 def make_optimizer(
     groups: list[ParameterGroup],
     optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
     schedule: PolynomialDecay,
     total_steps: int,
+    step_at: Callable[[int], Step],
 ) -> tuple[Optimizer, LambdaLR]:
     """Makes the optimizer, and the schedule in which each group's ``lr_scale`` is multiplied.
 
@@ -87,20 +118,17 @@ def make_optimizer(
         optimizer: makes an optimizer from groups of parameters.
         schedule: the learning rate's course over the run.
         total_steps: optimizer steps of the whole run.
+        step_at: makes the step of an index.
 
     Returns:
         The optimizer and a scheduler to be stepped after each optimizer step.
     """
-    scales = [group.get("lr_scale", 1.0) for group in groups]
     plain: list[dict[str, Any]] = [
         {key: value for key, value in group.items() if key != "lr_scale"} for group in groups
     ]
 
-    def factor(scale: float | Callable[[int], float]) -> Callable[[int], float]:
-        def at(step: int) -> float:
-            return schedule.factor(step, total_steps) * (scale(step) if callable(scale) else scale)
-
-        return at
+    def factor(group: ParameterGroup) -> Callable[[int], float]:
+        return lambda index: schedule.factor(index, total_steps) * scale_at(group, step_at(index))
 
     made = optimizer(plain)
-    return made, LambdaLR(made, [factor(scale) for scale in scales])
+    return made, LambdaLR(made, [factor(group) for group in groups])

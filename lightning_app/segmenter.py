@@ -1,5 +1,6 @@
 """The LightningModule: one network, one strategy, and the training step that joins them."""
 
+import math
 import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
@@ -22,11 +23,11 @@ from lightning_app.anchor import anchor
 from lightning_app.inference import PredictBatch, Prediction, Windows, predict_mask
 from lightning_app.metrics import ConfusionMatrix, Scores
 from lightning_app.network import NetworkSpec, SegmentationNetwork
-from lightning_app.optimization import PolynomialDecay, check_groups, make_optimizer
+from lightning_app.optimization import PolynomialDecay, check_groups, held_back, make_optimizer, without_gradients
 from lightning_app.step_flags import StepFlags
 from lightning_app.weights import init_from as copy_network
 from lightning_app.weights import labels_of, load_encoder_weights, load_network, read_checkpoint
-from strategies.base import Network, Step, Strategy
+from strategies.base import Network, ParameterGroup, Step, Strategy
 
 CHECKPOINT_FORMAT = 1
 
@@ -105,6 +106,11 @@ class Segmenter(LightningModule):
         self.accumulating = False
         """Whether gradients wait for the optimizer's step."""
         self.flags = StepFlags()
+        self.groups: list[ParameterGroup] = []
+        """What the optimizer was made of."""
+        self._held: list[nn.Parameter] = []
+        self.total_steps = 0
+        """Optimizer steps of the whole run; known once the optimizer is made."""
         # Loaded for evaluation, the network is already the one that the strategy infers with.
         self._network_infers = strategy is None
 
@@ -152,13 +158,9 @@ class Segmenter(LightningModule):
             self.labels_given = getattr(getattr(self.trainer, "datamodule", None), "labels_used", 0)
             self.labels_used = max(self.labels_given, self.labels_inherited)
             rank_zero_info(
-                f"{type(self.strategy).__name__} trains {self.spec.architecture} / {self.spec.encoder} "
+                f"{self._strategy.name} trains {self.spec.architecture} / {self.spec.encoder} "
                 f"with {self.labels_used} target labels."
             )
-
-    def on_train_start(self) -> None:
-        """Enters training mode: Lightning takes a new module for being in it, and a strategy would not be asked."""
-        self.train()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Back-propagates the strategy's terms one by one and hands Lightning the anchored total.
@@ -173,21 +175,39 @@ class Segmenter(LightningModule):
             # Lightning zeroes after this method, which would lose what it accumulates: see optimizer_zero_grad.
             self._optimizer.zero_grad()
         self._seed_chance()
-        self.step = Step(self.global_step, self._total_steps, self.current_epoch)
+        self.step = self.step_at(self.global_step)
+        self._hold_back()
         terms: dict[str, Tensor] = {}
-        for named in strategy.losses(self._network, batch, self.step):
-            self._check_terms(named, terms)
-            self._backward(torch.stack(list(named.values())).sum() / accumulate)
-            self.accumulating = True
-            terms.update({name: value.detach() for name, value in named.items()})
+        with without_gradients(self._held):
+            for named in strategy.losses(self._network, batch, self.step):
+                self._check_terms(named, terms)
+                self._backward(torch.stack(list(named.values())).sum() / accumulate)
+                self.accumulating = True
+                terms.update({name: value.detach() for name, value in named.items()})
         if not terms:
-            raise ValueError(f"{type(strategy).__name__}.losses yielded no term; yield at least one per step.")
+            raise ValueError(f"{strategy.name}.losses yielded no term; yield at least one per step.")
         total = torch.stack(list(terms.values())).sum()
         files = [name for stream in cast("dict[str, DomainBatch]", batch).values() for name in stream["name"]]
         self.flags.post(self.step.index, terms, files, self.stop_wanted)
         self._log_step(terms, total)
         self.consumed_batches += 1
-        return anchor(total, self._trainable)
+        return anchor(total, [parameter for group in self.groups for parameter in group["params"]])
+
+    def step_at(self, index: int) -> Step:
+        """Returns the step of a zero-based index: a function of the index alone, so that a resume finds the same."""
+        # Infinitely many until the loaders are made: then only step 0 is asked for.
+        batches = math.inf if self._trainer is None else self.trainer.num_training_batches
+        epoch = 0 if batches == math.inf else index // math.ceil(batches / self.trainer.accumulate_grad_batches)
+        return Step(index, self.total_steps, epoch)
+
+    def _hold_back(self) -> None:
+        """Finds whose turn has not come, and lets normalisation layers stand still or move accordingly."""
+        held = held_back(self.groups, self.step)
+        if [id(parameter) for parameter in held] != [id(parameter) for parameter in self._held]:
+            self._held = held
+            self.train()  # layers whose turn has come leave eval
+        else:  # also after somebody's own .train()
+            self._strategy.train_mode(self._network, self.step)
 
     def _backward(self, loss: Tensor) -> None:
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
@@ -198,7 +218,7 @@ class Segmenter(LightningModule):
             loss.backward()  # type: ignore[no-untyped-call]  # torch's own
 
     def _check_terms(self, named: dict[str, Tensor], before: dict[str, Tensor]) -> None:
-        owner = type(self._strategy).__name__
+        owner = self._strategy.name
         for name, value in named.items():
             if name in before or name == "total":
                 raise ValueError(f"{owner}.losses yields the term '{name}' twice or uses a reserved name; rename it.")
@@ -223,6 +243,15 @@ class Segmenter(LightningModule):
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:
         """Does nothing: ``training_step`` zeroes before the first term, Lightning would after the last."""
 
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Has the optimizer pass over what is held back.
+
+        DDP leaves zeros where no rank had a gradient. Adam would count them as steps, and the first real ones of a
+        thawed layer, corrected for that many, would be several times too long.
+        """
+        for parameter in self._held:
+            parameter.grad = None
+
     def optimizer_step(
         self,
         epoch: int,
@@ -240,19 +269,20 @@ class Segmenter(LightningModule):
         super().train(mode)
         if mode and self.strategy is not None:
             index = self.global_step if self._trainer is not None else 0
-            self.strategy.train_mode(self._network, Step(index, 0))
+            self.strategy.train_mode(self._network, self.step_at(index))
         return self
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """Makes one optimizer of the strategy's groups, and its schedule by the step."""
-        groups = self._strategy.parameter_groups(self._network)
-        check_groups(groups, self.network, self._strategy)
-        self._trainable = [parameter for group in groups for parameter in group["params"]]
+        self.groups = self._strategy.parameter_groups(self._network)
+        check_groups(self.groups, self.network, self._strategy)
         total = self.trainer.estimated_stepping_batches
         if total == float("inf"):
             raise ValueError("The run has no end, so the learning rate has no course: set trainer.max_steps.")
-        self._total_steps = int(total)
-        self._optimizer, scheduler = make_optimizer(groups, self.optimizer, self.schedule, self._total_steps)
+        self.total_steps = int(total)
+        self._optimizer, scheduler = make_optimizer(
+            self.groups, self.optimizer, self.schedule, self.total_steps, self.step_at
+        )
         return OptimizerLRSchedulerConfig(
             optimizer=self._optimizer, lr_scheduler={"scheduler": scheduler, "interval": "step"}
         )
@@ -375,7 +405,7 @@ class Segmenter(LightningModule):
             "format": CHECKPOINT_FORMAT,
             "network": asdict(self.spec),
             "inference_network": self._inference_prefix(),
-            "strategy": type(self.strategy).__name__,
+            "strategy": None if self.strategy is None else self.strategy.name,
             "labels_given": self.labels_given,
             "labels_used": self.labels_used,
             "consumed_batches": self.consumed_batches,
@@ -405,7 +435,7 @@ class Segmenter(LightningModule):
         self._network_infers = True
 
     def _check_resumable(self, described: dict[str, Any]) -> None:
-        strategy = type(self.strategy).__name__
+        strategy = None if self.strategy is None else self.strategy.name
         ours = {"strategy": strategy, **asdict(self.spec)}
         theirs = {"strategy": described["strategy"], **described["network"]}
         if self._trainer is not None:

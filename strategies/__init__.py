@@ -1,7 +1,23 @@
 """The methods: one public class a file, named after it; ``base.py`` is the seam."""
 
+from strategies.adversarial_alignment import AdversarialAlignment
 from strategies.base import Losses, Network, ParameterGroup, Step, Strategy
+from strategies.entropy_minimization import EntropyMinimization
 from strategies.fine_tune import FineTune
+from strategies.partial_freezing import PartialFreezing
 from strategies.source_only import SourceOnly
+from strategies.wrapper import Wrapper
 
-__all__ = ["FineTune", "Losses", "Network", "ParameterGroup", "SourceOnly", "Step", "Strategy"]
+__all__ = [
+    "AdversarialAlignment",
+    "EntropyMinimization",
+    "FineTune",
+    "Losses",
+    "Network",
+    "ParameterGroup",
+    "PartialFreezing",
+    "SourceOnly",
+    "Step",
+    "Strategy",
+    "Wrapper",
+]

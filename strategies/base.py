@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NotRequired, Protocol, TypedDict
+from typing import NamedTuple, NotRequired, Protocol, TypedDict
 
 from torch import Tensor, nn
 
@@ -10,6 +10,20 @@ from datamodules.batch import Batch, DomainName, StreamName
 
 Losses = Iterator[dict[str, Tensor]]
 """What ``Strategy.losses`` yields: named and already weighted scalar terms."""
+
+
+class Stage(NamedTuple):
+    """One stage of an encoder: what lies between two of its feature maps.
+
+    Attributes:
+        map: index of its map in ``Network.features``.
+        channels: channels of that map.
+        parameters: names of its parameters, as in ``Network.named_parameters``.
+    """
+
+    map: int
+    channels: int
+    parameters: list[str]
 
 
 class Network(Protocol):
@@ -38,24 +52,17 @@ class Network(Protocol):
     def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Maps the encoder's maps to (B, classes, H, W) logits of the given size."""
 
+    def stages(self) -> list[Stage]:
+        """Returns the encoder's stages that have parameters, from the image to the deepest map."""
 
-class ParameterGroup(TypedDict):
-    """Parameters that share a learning rate.
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Yields every parameter and its name, as in ``torch.nn.Module``."""
 
-    Attributes:
-        name: what the group is called in logs, such as ``encoder``.
-        params: the parameters.
-        lr_scale: factor of the optimizer's learning rate and of its schedule, a number or a function of the
-            zero-based optimizer step; 1 if absent.
-        betas: Adam's betas, if they differ from the optimizer's.
-        weight_decay: the weight decay, if it differs from the optimizer's.
-    """
+    def named_modules(self) -> Iterator[tuple[str, nn.Module]]:
+        """Yields every module and its name, as in ``torch.nn.Module``."""
 
-    name: str
-    params: list[nn.Parameter]
-    lr_scale: NotRequired[float | Callable[[int], float]]
-    betas: NotRequired[tuple[float, float]]
-    weight_decay: NotRequired[float]
+    def get_submodule(self, target: str) -> nn.Module:
+        """Returns a module by its name, as in ``torch.nn.Module``."""
 
 
 @dataclass
@@ -80,6 +87,31 @@ class Step:
         self.logged[name] = value.detach() if isinstance(value, Tensor) else value
 
 
+LearningRateScale = float | Callable[[Step], float]
+"""Factor of a learning rate and of its schedule: a number, or a function of where training is."""
+
+
+class ParameterGroup(TypedDict):
+    """Parameters that share a learning rate.
+
+    Attributes:
+        name: what the group is called in logs, such as ``encoder``.
+        params: the parameters.
+        lr: the learning rate, if it is not the optimizer's; the schedule applies to it too.
+        lr_scale: factor of the learning rate and of its schedule; 1 if absent. In steps in which a function of the
+            step returns 0 the group is held back: no gradient is computed for it, and the optimizer passes over it.
+        betas: Adam's betas, if they differ from the optimizer's.
+        weight_decay: the weight decay, if it differs from the optimizer's.
+    """
+
+    name: str
+    params: list[nn.Parameter]
+    lr: NotRequired[float]
+    lr_scale: NotRequired[LearningRateScale]
+    betas: NotRequired[tuple[float, float]]
+    weight_decay: NotRequired[float]
+
+
 class Strategy(nn.Module):
     """How a network learns: override ``losses``, and as little else as the method needs.
 
@@ -94,6 +126,11 @@ class Strategy(nn.Module):
 
     required_streams: Sequence[StreamName] = ("source",)
     optional_streams: Sequence[StreamName] = ()
+
+    @property
+    def name(self) -> str:
+        """What the strategy is called in messages and checkpoints."""
+        return type(self).__name__
 
     def build(self, network: Network, classes: Sequence[str]) -> None:
         """Makes the method's own parts, such as a discriminator, and freezes what stays frozen; called once."""
@@ -130,7 +167,7 @@ class Strategy(nn.Module):
         """Runs after a real optimizer step: a teacher's moving average."""
 
     def train_mode(self, network: Network, step: Step) -> None:
-        """Runs whenever the network enters training mode: frozen normalisation layers go back to eval."""
+        """Runs when the network enters training mode and before every training step: still layers go back to eval."""
 
     @property
     def teacher(self) -> nn.Module | None:

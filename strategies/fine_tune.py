@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from datamodules.batch import Batch
+from datamodules.batch import Batch, StreamName
 from strategies.base import Losses, Network, ParameterGroup, Step, Strategy
 from strategies.components.criteria import Criterion, CrossEntropy
 
@@ -10,35 +10,32 @@ from strategies.components.criteria import Criterion, CrossEntropy
 class FineTune(Strategy):
     """Trains on the target images whose labels were given, usually from a network trained on the source.
 
+    Costs: nothing beside SourceOnly; with ``also_source`` one more forward and backward
+
     Args:
         criterion: loss on the masks; cross-entropy if None.
         also_source: add the loss on the source images, so that the source is not forgotten.
-        encoder_lr_scale: factor of the learning rate for the encoder, ≥ 0; 0 trains the decoder and the head
-            alone, and the encoder's normalisation statistics stand still too.
+        encoder_lr_scale: factor of the learning rate for the encoder, > 0. ``PartialFreezing`` trains without it.
 
     Raises:
-        ValueError: if ``encoder_lr_scale`` is negative.
+        ValueError: if ``encoder_lr_scale`` is not positive.
     """
+
+    required_streams: Sequence[StreamName] = ("labelled_target",)
 
     def __init__(
         self, criterion: Criterion | None = None, also_source: bool = False, encoder_lr_scale: float = 1.0
     ) -> None:
         super().__init__()
-        if encoder_lr_scale < 0:
-            raise ValueError(f"FineTune.encoder_lr_scale is {encoder_lr_scale}; give 0 or a positive number.")
+        if encoder_lr_scale <= 0:
+            raise ValueError(
+                f"FineTune.encoder_lr_scale is {encoder_lr_scale}; give a positive number. To train without the "
+                "encoder take PartialFreezing, whose base is FineTune."
+            )
         self.criterion = criterion or CrossEntropy()
         self.encoder_lr_scale = encoder_lr_scale
-        self.required_streams = ("labelled_target", "source") if also_source else ("labelled_target",)
-
-    def build(self, network: Network, classes: Sequence[str]) -> None:
-        """Freezes the encoder if it does not learn."""
-        if self.encoder_lr_scale == 0:
-            network.encoder.requires_grad_(False)
-
-    def train_mode(self, network: Network, step: Step) -> None:
-        """Keeps the statistics of a frozen encoder's normalisation layers."""
-        if self.encoder_lr_scale == 0:
-            network.encoder.eval()
+        if also_source:
+            self.required_streams = ("labelled_target", "source")
 
     def losses(self, network: Network, batch: Batch, step: Step) -> Losses:
         """Yields the loss on the labelled target, and on the source when it is wanted."""

@@ -8,6 +8,8 @@ from strategies.components.criteria import Criterion, CrossEntropy
 class SourceOnly(Strategy):
     """Trains on the labelled source images and never sees the target.
 
+    Costs: one forward and backward: what others are measured by
+
     Args:
         criterion: loss on the source masks; cross-entropy if None.
     """

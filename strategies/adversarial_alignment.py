@@ -1,0 +1,267 @@
+"""Training on the source while the target is made to look like it to a discriminator."""
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
+
+from datamodules.batch import Batch, DomainBatch
+from strategies.base import Losses, Network, ParameterGroup, Stage, Step, Strategy
+from strategies.components.criteria import Criterion, CrossEntropy
+from strategies.components.discriminator import (
+    SOURCE,
+    TARGET,
+    DomainLoss,
+    FeatureDiscriminator,
+    OutputDiscriminator,
+    domain_accuracy,
+    domain_loss,
+)
+from strategies.components.entropy import self_information
+from strategies.components.gradient_reversal import reverse_gradient
+from strategies.components.supervision import labelled_target_terms
+
+Level = Literal["features", "output", "entropy"]
+Objective = Literal["non_saturating", "gradient_reversal"]
+
+WATCH_EVERY = 100
+"""Optimizer steps between two looks at the discriminator's accuracy, which cost a synchronisation."""
+
+
+class AdversarialAlignment(Strategy):
+    """Makes target maps look like source maps to a discriminator, on features, softmax or entropy maps.
+
+    With D's labels source = 0 and target = 1, and ℓ its loss, D learns from ½ ℓ(D(source), 0) + ½ ℓ(D(target), 1), and
+    the network from CE(source) plus, for ``non_saturating``, weight · ℓ(D(target), 0) through a D that stands still
+    (AdaptSegNet, ADVENT); for ``gradient_reversal`` D's own loss with the opposite sign, times weight and times
+    2 / (1 + e^(−10 · progress)) − 1 (DANN). All gradients are taken at the same weights and one optimizer steps, which
+    gives the gradients of the papers' two optimizers.
+
+    Reference: Tsai et al., AdaptSegNet, CVPR 2018, https://arxiv.org/abs/1802.10349 (output); Vu et al., ADVENT,
+    CVPR 2019, https://arxiv.org/abs/1811.12833 (entropy); Ganin et al., DANN, JMLR 2016,
+    https://arxiv.org/abs/1505.07818 (features)
+    Costs: one more forward and backward, on the target images, and the discriminator's
+    Differs from the papers: the discriminator has the class of the optimizer that the network has, by the papers Adam
+    beside SGD; the auxiliary head is one 3 × 3 convolution; DANN's discriminator is convolutional, its learning
+    rate does not depend on ``weight``, and each place's features are normalised over the channels before it. Target
+    labels are learned from where they were given.
+
+    Args:
+        level: which maps are aligned: the encoder's ``features``, softmax ``output`` or ``entropy`` maps.
+        objective: how the network is taught; by default ``gradient_reversal`` for features, else ``non_saturating``.
+        loss: the discriminator's, ``vanilla`` (binary cross-entropy) or ``least_squares``.
+        weight: factor of the network's adversarial term, ≥ 0. By default the papers': 0.001 for output and entropy,
+            0.01 for output by least squares, 0.01 for features.
+        stages: the encoder's stages whose features are aligned, each by a discriminator of its own; negative numbers
+            count from the deepest.
+        auxiliary_stage: for output and entropy, the encoder's stage that gets a segmentation head of its own whose
+            maps are aligned too (multi-level; the papers' is −2); None for a single level.
+        auxiliary_weight: factor of the auxiliary head's loss on the source, ≥ 0; the papers' 0.1.
+        auxiliary_adversarial_weight: factor of its adversarial term, ≥ 0; by default ``weight`` / 5, as in the papers.
+        discriminator_lr: the discriminator's learning rate, > 0, on the network's schedule.
+        discriminator_betas: its Adam betas.
+        criterion: loss on the masks; cross-entropy if None.
+
+    Raises:
+        ValueError: if a number is out of range, or an option does not go with the level.
+    """
+
+    required_streams = ("source", "target")
+    optional_streams = ("labelled_target",)
+
+    accuracies: Tensor
+
+    def __init__(
+        self,
+        level: Level = "output",
+        objective: Objective | None = None,
+        loss: DomainLoss = "vanilla",
+        weight: float | None = None,
+        stages: Sequence[int] = (-1,),
+        auxiliary_stage: int | None = None,
+        auxiliary_weight: float = 0.1,
+        auxiliary_adversarial_weight: float | None = None,
+        discriminator_lr: float = 1e-4,
+        discriminator_betas: tuple[float, float] = (0.9, 0.99),
+        criterion: Criterion | None = None,
+    ) -> None:
+        super().__init__()
+        if weight is None:
+            weight = 0.001 if level == "entropy" or (level == "output" and loss == "vanilla") else 0.01
+        if auxiliary_adversarial_weight is None:
+            auxiliary_adversarial_weight = weight / 5
+        for argument, value in (
+            ("weight", weight),
+            ("auxiliary_weight", auxiliary_weight),
+            ("auxiliary_adversarial_weight", auxiliary_adversarial_weight),
+        ):
+            if value < 0:
+                raise ValueError(f"AdversarialAlignment.{argument} is {value}; give 0 or a positive number.")
+        if discriminator_lr <= 0:
+            raise ValueError(f"AdversarialAlignment.discriminator_lr is {discriminator_lr}; give a positive number.")
+        if level == "features" and auxiliary_stage is not None:
+            raise ValueError(
+                "AdversarialAlignment.auxiliary_stage is for the levels output and entropy; for several levels of "
+                "features name several stages."
+            )
+        if not stages or (level != "features" and list(stages) != [-1]):
+            raise ValueError(
+                f"AdversarialAlignment.stages is {list(stages)} at level {level}; they are for the level features, at "
+                "least one."
+            )
+        self.level = level
+        self.objective = objective or ("gradient_reversal" if level == "features" else "non_saturating")
+        self.loss: DomainLoss = loss
+        self.stages = list(stages)
+        self.auxiliary_stage = auxiliary_stage
+        self.auxiliary_weight = auxiliary_weight
+        if level == "features":
+            self.weights = [weight] * len(self.stages)
+        else:
+            self.weights = [weight] if auxiliary_stage is None else [weight, auxiliary_adversarial_weight]
+        self.discriminator_lr = discriminator_lr
+        self.discriminator_betas = discriminator_betas
+        self.criterion = criterion or CrossEntropy()
+        self.auxiliary_head: nn.Module | None = None
+        self.discriminators = nn.ModuleList()
+        self._maps: list[int] = []
+        # Of source and target, running means over about as many steps as are between two looks.
+        self.register_buffer("accuracies", torch.full((2,), 0.5))
+
+    def build(self, network: Network, classes: Sequence[str]) -> None:
+        """Makes a discriminator for each kind of map, and the auxiliary head."""
+        if self.level == "features":
+            stages = network.stages()
+            for number in self.stages:
+                stage = _pick(stages, number, "stages")
+                self._maps.append(stage.map)
+                self.discriminators.append(FeatureDiscriminator(stage.channels))
+            return
+        if self.auxiliary_stage is not None:
+            stage = _pick(network.stages(), self.auxiliary_stage, "auxiliary_stage")
+            self._maps = [stage.map]
+            self.auxiliary_head = nn.Conv2d(stage.channels, len(classes), 3, padding=1)
+        self.discriminators.extend(OutputDiscriminator(len(classes)) for _ in self.weights)
+
+    def losses(self, network: Network, batch: Batch, step: Step) -> Losses:
+        """Yields the loss on the source, the network's adversarial term and the discriminator's."""
+        yield from labelled_target_terms(self.criterion, network, batch)
+        if self.objective == "gradient_reversal":
+            yield from self._reversed(network, batch, step)
+        else:
+            yield from self._non_saturating(network, batch, step)
+
+    def _reversed(self, network: Network, batch: Batch, step: Step) -> Losses:
+        ramp = 2 / (1 + math.exp(-10 * step.index / max(1, step.total))) - 1
+        for domain, images in ((SOURCE, batch["source"]), (TARGET, batch["target"])):
+            terms, maps = self._forward(network, images)
+            # The network's share of the discriminator's own gradient is what it would get times −weight.
+            maps = [reverse_gradient(one, ramp * weight) for one, weight in zip(maps, self.weights, strict=True)]
+            yield {**terms, **self._discriminate(maps, domain, step)}
+            del terms, maps
+
+    def _non_saturating(self, network: Network, batch: Batch, step: Step) -> Losses:
+        terms, maps = self._forward(network, batch["source"])
+        source_maps = [one.detach() for one in maps]
+        del maps
+        yield terms
+        del terms
+        _, maps = self._forward(network, batch["target"])
+        fooling = []
+        for discriminator, one, weight in zip(self.discriminators, maps, self.weights, strict=True):
+            # Its parameters detached, the discriminator gets no gradient from the network's term.
+            still = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
+            answers: Tensor = functional_call(discriminator, still, (one,))
+            fooling.append(weight * domain_loss(answers, SOURCE, self.loss))
+        target_maps = [one.detach() for one in maps]
+        del maps, one, answers
+        yield {"adversarial": torch.stack(fooling).sum()}
+        del fooling
+        yield self._discriminate(source_maps, SOURCE, step)
+        yield self._discriminate(target_maps, TARGET, step)
+
+    def _forward(self, network: Network, images: DomainBatch) -> tuple[dict[str, Tensor], list[Tensor]]:
+        """Returns the terms on the masks, where there are any, and the maps to be aligned."""
+        size = (images["image"].shape[-2], images["image"].shape[-1])
+        features = network.features(images["image"])
+        labelled = "mask" in images
+        if self.level == "features":
+            maps = [_normalized(features[index]) for index in self._maps]
+            # The target's logits would be for nothing.
+            logits = [network.decode(features, size)] if labelled else []
+        else:
+            logits = [network.decode(features, size)]
+            if self.auxiliary_head is not None:
+                coarse = self.auxiliary_head(features[self._maps[0]])
+                logits.append(functional.interpolate(coarse, size, mode="bilinear", align_corners=False))
+            entropy = self.level == "entropy"
+            maps = [self_information(one) if entropy else one.float().softmax(dim=1) for one in logits]
+        terms: dict[str, Tensor] = {}
+        if labelled:
+            terms["segmentation"] = self.criterion(logits[0], images["mask"])
+            if len(logits) > 1:
+                terms["auxiliary_segmentation"] = self.auxiliary_weight * self.criterion(logits[1], images["mask"])
+        return terms, maps
+
+    def _discriminate(self, maps: list[Tensor], domain: float, step: Step) -> dict[str, Tensor]:
+        """Returns the discriminators' own term on the maps of one domain, and notes their accuracy."""
+        answers = [one(given) for one, given in zip(self.discriminators, maps, strict=True)]
+        accuracy = torch.stack([domain_accuracy(one, domain, self.loss) for one in answers]).mean()
+        self.accuracies[int(domain)].lerp_(accuracy, 1 / WATCH_EVERY)
+        name = "source" if domain == SOURCE else "target"
+        step.log(f"discriminator_accuracy/{name}", accuracy)
+        return {
+            f"discriminator_{name}": torch.stack([domain_loss(one, domain, self.loss) for one in answers]).sum() / 2
+        }
+
+    def parameter_groups(self, network: Network) -> list[ParameterGroup]:
+        """Gives the discriminators a learning rate and betas of their own, and no weight decay."""
+        groups = [group for group in super().parameter_groups(network) if group["name"] != "strategy"]
+        if self.auxiliary_head is not None:
+            groups.append({"name": "auxiliary_head", "params": list(self.auxiliary_head.parameters())})
+        groups.append(
+            {
+                "name": "discriminator",
+                "params": list(self.discriminators.parameters()),
+                "lr": self.discriminator_lr,
+                "betas": self.discriminator_betas,
+                "weight_decay": 0.0,
+            }
+        )
+        return groups
+
+    def after_step(self, network: Network, step: Step) -> None:
+        """Says now and then in plain words when the discriminator cannot teach."""
+        if (step.index + 1) % WATCH_EVERY:
+            return
+        source, target = self.accuracies.tolist()
+        now = f"The discriminator is right in {source:.0%} of the source and {target:.0%} of the target"
+        if min(source, target) > 0.98:
+            rank_zero_warn(
+                f"{now}: it has won, and its gradient says little about how to fool it. Lower "
+                "discriminator_lr, or raise weight."
+            )
+        elif abs(source + target - 1) < 0.1 and step.index + 1 >= 2 * WATCH_EVERY:
+            rank_zero_warn(
+                f"{now}: it is guessing. Either the domains look alike to it, which is the aim, or it is too weak; "
+                "if it guessed from the first steps, raise discriminator_lr."
+            )
+
+
+def _pick(stages: Sequence[Stage], number: int, argument: str) -> Stage:
+    if not -len(stages) <= number < len(stages):
+        raise ValueError(
+            f"AdversarialAlignment.{argument} names stage {number}, but the encoder's stages are 0 to "
+            f"{len(stages) - 1}, or −1 for the deepest."
+        )
+    return stages[number]
+
+
+def _normalized(features: Tensor) -> Tensor:
+    # Else the scale of the features decides the discriminator's loss.
+    return functional.layer_norm(features.float().movedim(1, -1), features.shape[1:2]).movedim(-1, 1)

@@ -1,0 +1,36 @@
+"""The parts of a network, and which of its layers keep statistics."""
+
+from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
+
+from strategies.base import Network
+
+
+def parts(network: Network) -> dict[str, list[str]]:
+    """Returns the names of the parameters of each part: ``encoder.0``, ``encoder.1``, …, ``decoder``, ``head``.
+
+    Args:
+        network: the network.
+
+    Returns:
+        The parts from the image to the logits; together they hold every parameter of the network once.
+    """
+    found = {f"encoder.{number}": stage.parameters for number, stage in enumerate(network.stages())}
+    for part, module in (("decoder", network.decoder), ("head", network.segmentation_head)):
+        own = {id(parameter) for parameter in module.parameters()}
+        found[part] = [name for name, parameter in network.named_parameters() if id(parameter) in own]
+    return {part: names for part, names in found.items() if names}
+
+
+def layers_with_statistics(network: Network) -> dict[str, nn.Module]:
+    """Returns the normalisation layers that keep running statistics, by name."""
+    return {
+        name: layer
+        for name, layer in network.named_modules()
+        if isinstance(layer, _NormBase) and layer.track_running_stats
+    }
+
+
+def is_normalization(layer: nn.Module) -> bool:
+    """Tells whether a layer normalises, with or without running statistics."""
+    return isinstance(layer, _NormBase | nn.LayerNorm | nn.GroupNorm | nn.RMSNorm)

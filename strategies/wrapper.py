@@ -1,0 +1,62 @@
+"""A strategy that holds another one and adds to it."""
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from datamodules.batch import Batch, DomainName, StreamName
+from strategies.base import Losses, Network, ParameterGroup, Step, Strategy
+
+
+class Wrapper(Strategy):
+    """Does what its base does: the superclass of methods that work on top of any other.
+
+    A subclass overrides what it adds and calls ``super()`` for the rest. It calls ``super().build`` first, uses
+    ``teacher`` when there is one, and may split a group of ``super().parameter_groups`` and multiply its scale.
+
+    Args:
+        base: the strategy underneath.
+    """
+
+    def __init__(self, base: Strategy) -> None:
+        super().__init__()
+        self.base = base
+        self.required_streams: Sequence[StreamName] = base.required_streams
+        self.optional_streams: Sequence[StreamName] = base.optional_streams
+
+    @property
+    def name(self) -> str:
+        """The names of the wrapper and of what is in it."""
+        return f"{type(self).__name__}({self.base.name})"
+
+    def build(self, network: Network, classes: Sequence[str]) -> None:
+        """Builds the base."""
+        self.base.build(network, classes)
+
+    def losses(self, network: Network, batch: Batch, step: Step) -> Losses:
+        """Yields the terms of the base."""
+        yield from self.base.losses(network, batch, step)
+
+    def parameter_groups(self, network: Network) -> list[ParameterGroup]:
+        """Returns the groups of the base, and the wrapper's own parameters behind them."""
+        groups = self.base.parameter_groups(network)
+        of_base = {id(parameter) for parameter in self.base.parameters()}
+        own = [p for p in self.parameters() if p.requires_grad and id(p) not in of_base]
+        return [*groups, {"name": type(self).__name__, "params": own}] if own else groups
+
+    def after_step(self, network: Network, step: Step) -> None:
+        """Tells the base."""
+        self.base.after_step(network, step)
+
+    def train_mode(self, network: Network, step: Step) -> None:
+        """Asks the base."""
+        self.base.train_mode(network, step)
+
+    @property
+    def teacher(self) -> nn.Module | None:
+        """The base's mean teacher, or None."""
+        return self.base.teacher
+
+    def inference_network(self, network: nn.Module, domain: DomainName) -> nn.Module:
+        """Returns the base's choice."""
+        return self.base.inference_network(network, domain)
