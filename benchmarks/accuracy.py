@@ -1,0 +1,284 @@
+"""``make accuracy``: what each method reaches on real pairs of domains; can be stopped, and goes on where it was."""
+
+import argparse
+import csv
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from statistics import mean, stdev
+
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+
+from lightning_app.command_line import run
+
+ROOT = Path(__file__).resolve().parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "accuracy.csv"
+LOWER, UPPER = "SourceOnly", "FineTune, all labels"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two domains.
+
+    Attributes:
+        config: the config of the pair.
+        folder: where the config expects its files.
+        options: what keeps a step short on a CPU.
+    """
+
+    config: str
+    folder: str
+    options: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the table.
+
+    Attributes:
+        options: what is added to the command line.
+        from_source: whether it starts from the network that SourceOnly made with the same seed; else from ImageNet.
+    """
+
+    options: tuple[str, ...]
+    from_source: bool = False
+
+
+PAIRS = {
+    "camvid_day2dusk": Pair("configs/data/camvid_day2dusk.yaml", "data/camvid_day2dusk", ("--data.crop", "[96, 128]")),
+    "nuclei_fluo2stained": Pair(
+        "configs/data/nuclei_fluo2stained.yaml", "data/nuclei_fluo2stained", ("--data.crop", "[112, 112]")
+    ),
+}
+_ALIGN = ("--model.strategy", "AdversarialAlignment", "--model.strategy.level")
+METHODS = {
+    LOWER: Method(("--model.strategy", "SourceOnly")),
+    UPPER: Method(("--model.strategy", "FineTune", "--data.labels", "all"), from_source=True),
+    "FineTune, 5 labels": Method(("--model.strategy", "FineTune", "--data.labels", "5"), from_source=True),
+    "PartialFreezing, 5 labels": Method(
+        (
+            *("--model.strategy", "PartialFreezing", "--model.strategy.thaw", "{eighth}"),
+            *("--model.strategy.layer_decay", "0.8", "--data.labels", "5"),
+        ),
+        from_source=True,
+    ),
+    "AdversarialAlignment, features": Method((*_ALIGN, "features")),
+    "AdversarialAlignment, output": Method((*_ALIGN, "output")),
+    "AdversarialAlignment, entropy": Method((*_ALIGN, "entropy")),
+    "EntropyMinimization": Method(("--model.strategy", "EntropyMinimization")),
+    # A control: nothing is learned from the target, but its images pass through BatchNorm as in the rows above.
+    "EntropyMinimization, weight 0": Method(
+        ("--model.strategy", "EntropyMinimization", "--model.strategy.weight", "0")
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one run came to: the last checkpoint on the test images, mIoU in [0, 1]."""
+
+    pair: str
+    method: str
+    seed: int
+    steps: int
+    target_labels: int
+    source_test_miou: float
+    target_test_miou: float
+    command: str
+
+
+def read_rows(path: Path, steps: int) -> list[Row]:
+    """Reads the rows of runs of so many steps; none if there is no file yet."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        rows = [
+            Row(
+                row["pair"],
+                row["method"],
+                int(row["seed"]),
+                int(row["steps"]),
+                int(row["target_labels"]),
+                float(row["source_test_miou"]),
+                float(row["target_test_miou"]),
+                row["command"],
+            )
+            for row in csv.DictReader(file)
+        ]
+    return [row for row in rows if row.steps == steps]
+
+
+def plan(pairs: Sequence[str], rows: list[Row], seeds: int, everywhere: bool) -> Iterator[tuple[str, str, int]]:
+    """Yields the runs in their order: seed 0 of every method, then the other seeds of the rows that are compared.
+
+    Args:
+        pairs: the pairs.
+        rows: the rows so far; the list may grow while this is read.
+        seeds: seeds of the bounds and of the best two methods between them.
+        everywhere: whether every method gets all seeds.
+    """
+    for pair in pairs:
+        yield from ((pair, method, 0) for method in METHODS)
+    for seed in range(1, seeds):
+        for pair in pairs:
+            scores = {row.method: row.target_test_miou for row in rows if row.pair == pair and row.seed == 0}
+            between = sorted(scores.keys() - {LOWER, UPPER}, key=lambda name: -scores[name])
+            chosen = METHODS if everywhere else [LOWER, UPPER, *between[:2]]
+            yield from ((pair, method, seed) for method in METHODS if method in chosen)
+
+
+def measure(pair: str, method: str, seed: int, steps: int, folder: Path) -> Row:
+    """Trains and tests, or goes on where an earlier attempt was stopped.
+
+    Args:
+        pair: one of the pairs.
+        method: one of the methods.
+        seed: seed of everything.
+        steps: training steps.
+        folder: folder of all runs.
+    """
+    about, how = PAIRS[pair], METHODS[method]
+    here = _run_folder(folder, pair, method, seed)
+    options = [word.format(eighth=steps // 8) for word in how.options]
+    if how.from_source:
+        source = _run_folder(folder, pair, LOWER, seed) / "checkpoints" / "last.ckpt"
+        options += ["--model.init_from", f"{source}"]
+    common = [
+        "--config",
+        about.config,
+        *about.options,
+        "--trainer.max_steps",
+        f"{steps}",
+        "--seed_everything",
+        f"{seed}",
+    ]
+    fit = [
+        "fit",
+        *common,
+        *options,
+        "--run",
+        f"{here}",
+        "--trainer.limit_val_batches",
+        "0",
+        "--checkpoint.monitor",
+        "null",
+    ]
+    last = here / "checkpoints" / "last.ckpt"
+    if not last.is_file():
+        shutil.rmtree(here, ignore_errors=True)
+    run([*fit, *(["--ckpt_path", f"{last}"] if last.is_file() else [])])
+    run(["test", "--config", about.config, "--ckpt_path", f"{last}"])
+    with (here / "test.csv").open(newline="") as file:
+        miou = {row["domain"]: float(row["value"]) for row in csv.DictReader(file) if row["score"] == "mIoU"}
+    labels = next((options[place + 1] for place, word in enumerate(options) if word == "--data.labels"), "0")
+    return Row(
+        pair,
+        method,
+        seed,
+        steps,
+        _count(about, labels),
+        round(miou["source"], 4),
+        round(miou["target"], 4),
+        " ".join(["lightning", *(f"'{word}'" if " " in word else word for word in fit)]),
+    )
+
+
+def table(pair: str, rows: Sequence[Row]) -> Table:
+    """Makes the table of a pair: means, spreads (sample standard deviation) and the share of the gap that is closed."""
+    of = {name: [row for row in rows if row.pair == pair and row.method == name] for name in METHODS}
+    steps = ", ".join(sorted({f"{row.steps}" for row in rows}))
+    shown = Table(
+        *("method", "target labels", "seeds", "source test", "target test", "gap closed"),
+        title=f"{pair}: mIoU in percent, {steps} steps, last checkpoints",
+        box=MARKDOWN,
+    )
+    for name, own in of.items():
+        if own:
+            shown.add_row(
+                name,
+                f"{own[0].target_labels}",
+                f"{len(own)}",
+                _spread([row.source_test_miou for row in own]),
+                _spread([row.target_test_miou for row in own]),
+                gap_closed(*([row.target_test_miou for row in some] for some in (own, of[LOWER], of[UPPER]))),
+            )
+    return shown
+
+
+def gap_closed(method: Sequence[float], lower: Sequence[float], upper: Sequence[float]) -> str:
+    """Returns (method − lower) / (upper − lower) of the means, or why there is none.
+
+    Args:
+        method: target mIoU of the seeds of a method.
+        lower: those of training on the source alone.
+        upper: those of fine-tuning on all target labels.
+    """
+    if not lower or not upper:
+        return "–"
+    gap = mean(upper) - mean(lower)
+    spread = max((stdev(seeds) if len(seeds) > 1 else 0.0) for seeds in (lower, upper))
+    return "no gap" if gap <= 2 * spread else f"{(mean(method) - mean(lower)) / gap:.2f}"
+
+
+def main(args: Sequence[str] | None = None) -> None:
+    """Measures what is missing, and shows the tables.
+
+    Args:
+        args: ``--steps``, ``--seeds``, ``--everywhere``, ``--pairs``, ``--folder``, ``--results``, ``--show``; the
+            process's arguments if None.
+    """
+    parser = argparse.ArgumentParser("python -m benchmarks.accuracy", description=__doc__)
+    parser.add_argument("--steps", type=int, default=160, help="training steps of each run; default: 160")
+    parser.add_argument("--seeds", type=int, default=3, help="seeds of the bounds and of the best two; default: 3")
+    parser.add_argument("--everywhere", action="store_true", help="all seeds for every method, where a GPU is at hand")
+    parser.add_argument("--pairs", default=",".join(PAIRS), help=f"with commas: {','.join(PAIRS)}")
+    parser.add_argument("--folder", type=Path, default=Path("runs/accuracy"), help="where the runs lie")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="CSV file of the rows; rows in it are not redone")
+    parser.add_argument("--show", action="store_true", help="show the tables of what is there, and measure nothing")
+    options = parser.parse_args(args)
+    pairs = options.pairs.split(",")
+    for pair in pairs:
+        if pair not in PAIRS:
+            parser.error(f"there is no pair '{pair}'; the pairs are {', '.join(PAIRS)}.")
+        if not options.show and not Path(PAIRS[pair].folder).is_dir():
+            parser.error(f"there is no folder {PAIRS[pair].folder}; {PAIRS[pair].config} says what is expected in it.")
+    rows = read_rows(options.results, options.steps)
+    done = {(row.pair, row.method, row.seed) for row in rows}
+    if not options.show:
+        options.results.parent.mkdir(parents=True, exist_ok=True)
+        for pair, method, seed in plan(pairs, rows, options.seeds, options.everywhere):
+            if (pair, method, seed) in done:
+                continue
+            row = measure(pair, method, seed, options.steps, options.folder)
+            rows.append(row)
+            new = not options.results.is_file()
+            with options.results.open("a", newline="") as file:
+                writer = csv.DictWriter(file, [field.name for field in fields(Row)])
+                if new:
+                    writer.writeheader()
+                writer.writerow(asdict(row))
+    for pair in pairs:
+        Console(width=140).print(table(pair, rows))
+
+
+def _run_folder(folder: Path, pair: str, method: str, seed: int) -> Path:
+    return folder / pair / method.replace(", ", "_").replace(" ", "_") / f"seed{seed}"
+
+
+def _count(pair: Pair, labels: str) -> int:
+    if labels != "all":
+        return int(labels)
+    target = "dusk" if "dusk" in pair.folder else "stained"
+    return len((Path(pair.folder) / target / "train.txt").read_text().split())
+
+
+def _spread(values: Sequence[float]) -> str:
+    percent = [100 * value for value in values]
+    return f"{mean(percent):.1f}" + (f" ± {stdev(percent):.1f}" if len(percent) > 1 else "")
+
+
+if __name__ == "__main__":
+    main()

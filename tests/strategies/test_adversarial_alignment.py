@@ -1,0 +1,298 @@
+"""Adversarial alignment: the gradients of the papers' two optimizers, and a discriminator kept apart from the network."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import SGD
+
+from datamodules.batch import Batch
+from lightning_app.network import NetworkSpec, SegmentationNetwork
+from strategies import AdversarialAlignment, Step
+from strategies.components.discriminator import OutputDiscriminator
+from strategies.components.gradient_reversal import reverse_gradient
+
+CLASSES = ["road", "car", "sky"]
+
+
+@pytest.fixture
+def network() -> SegmentationNetwork:
+    torch.manual_seed(0)
+    options = {"encoder_depth": 3, "decoder_channels": [16, 16, 8]}
+    return SegmentationNetwork(NetworkSpec("Unet", "tu-test_resnet", CLASSES, options=options))
+
+
+@pytest.fixture
+def batch() -> Batch:
+    torch.manual_seed(1)
+    mask = torch.randint(0, 3, (2, 32, 32))
+    mask[:, :4] = 255
+    return {
+        "source": {"image": torch.rand(2, 3, 32, 32), "mask": mask, "name": ["a", "b"]},
+        "target": {"image": torch.rand(2, 3, 32, 32), "name": ["c", "d"]},
+    }
+
+
+def built(network: SegmentationNetwork, **arguments: Any) -> AdversarialAlignment:
+    strategy = AdversarialAlignment(**arguments)
+    strategy.build(network, CLASSES)
+    return strategy
+
+
+def by_the_seam(strategy: AdversarialAlignment, network: SegmentationNetwork, batch: Batch, step: Step) -> None:
+    for named in strategy.losses(network, batch, step):
+        torch.stack(list(named.values())).sum().backward()
+
+
+def gradients(module: nn.Module) -> dict[str, Tensor]:
+    return {name: p.grad.clone() for name, p in module.named_parameters() if p.grad is not None}
+
+
+def cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
+    return functional.cross_entropy(logits, mask, ignore_index=255)
+
+
+def judged(answers: Tensor, label: float, loss: str) -> Tensor:
+    """BCE or squares written out."""
+    if loss == "least_squares":
+        return (answers - label).square().mean()
+    probability = answers.sigmoid()
+    return -(label * probability.log() + (1 - label) * (1 - probability).log()).mean()
+
+
+def written_out(logits: Tensor, level: str) -> Tensor:
+    probabilities = logits.softmax(1)
+    return -probabilities * torch.log2(probabilities + 1e-30) / math.log2(3) if level == "entropy" else probabilities
+
+
+@pytest.mark.parametrize("loss", ["vanilla", "least_squares"])
+@pytest.mark.parametrize("auxiliary_stage", [None, -2])
+@pytest.mark.parametrize("level", ["output", "entropy"])
+def test_gradients_equal_two_optimizers_that_take_turns(
+    level: Any, auxiliary_stage: int | None, loss: Any, network: SegmentationNetwork, batch: Batch
+) -> None:
+    """AdaptSegNet's order of updates: D off, segmentation and fooling; D on, its two halves; then both step."""
+    strategy = built(network, level=level, loss=loss, auxiliary_stage=auxiliary_stage, weight=0.3)
+    heads = [] if auxiliary_stage is None else list(strategy.auxiliary_head.parameters())  # type: ignore[union-attr]
+    generator = SGD([*network.parameters(), *heads], lr=0.1)
+    discriminator = SGD(strategy.discriminators.parameters(), lr=0.1)
+    generator.zero_grad()
+    discriminator.zero_grad()
+
+    def forward(image: Tensor) -> list[Tensor]:
+        features = network.features(image)
+        logits = [network.decode(features, (32, 32))]
+        if strategy.auxiliary_head is not None:
+            coarse = strategy.auxiliary_head(features[-2])
+            logits.append(functional.interpolate(coarse, (32, 32), mode="bilinear", align_corners=False))
+        return logits
+
+    strategy.discriminators.requires_grad_(False)
+    of_source = forward(batch["source"]["image"])
+    mask = batch["source"]["mask"]
+    total = cross_entropy(of_source[0], mask)
+    if auxiliary_stage is not None:
+        total = total + 0.1 * cross_entropy(of_source[1], mask)
+    total.backward()
+    of_target = forward(batch["target"]["image"])
+    maps = [written_out(one, level) for one in of_target]
+    weights = [0.3, 0.06]
+    torch.stack(
+        [w * judged(d(m), 0.0, loss) for w, d, m in zip(weights, strategy.discriminators, maps, strict=False)]
+    ).sum().backward()
+    strategy.discriminators.requires_grad_(True)
+    for domain, logits in ((0.0, of_source), (1.0, of_target)):
+        for d, one in zip(strategy.discriminators, logits, strict=True):
+            (judged(d(written_out(one.detach(), level)), domain, loss) / 2).backward()
+    expected = [gradients(network), gradients(strategy)]
+
+    generator.zero_grad()
+    discriminator.zero_grad()
+    by_the_seam(strategy, network, batch, Step(0, 10))
+    for found, wanted in zip([gradients(network), gradients(strategy)], expected, strict=True):
+        assert found.keys() == wanted.keys() and wanted
+        for name in wanted:
+            torch.testing.assert_close(found[name], wanted[name], rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("stages", [(-1,), (0, 2)])
+def test_reversed_gradients_equal_two_optimizers(
+    stages: tuple[int, ...], network: SegmentationNetwork, batch: Batch
+) -> None:
+    """DANN written as two players: D minimises its loss, the encoder the same loss times −weight · ramp."""
+    strategy = built(network, level="features", stages=stages, weight=0.2)
+    step = Step(3, 10)
+    ramp = 2 / (1 + math.exp(-10 * 0.3)) - 1
+    losses = []
+    for domain, image in ((0.0, batch["source"]["image"]), (1.0, batch["target"]["image"])):
+        features = network.features(image)
+        if domain == 0:
+            cross_entropy(network.decode(features, (32, 32)), batch["source"]["mask"]).backward(retain_graph=True)
+        for stage, discriminator in zip(stages, strategy.discriminators, strict=True):
+            one = features[-1] if stage == -1 else features[stage + 1]
+            normal = (one - one.mean(1, keepdim=True)) / (one.var(1, unbiased=False, keepdim=True) + 1e-5).sqrt()
+            losses.append(judged(discriminator(normal), domain, "vanilla") / 2)
+    total = torch.stack(losses).sum()
+    encoder = [parameter for parameter in network.encoder.parameters()]
+    against = torch.autograd.grad(total, encoder, retain_graph=True, allow_unused=True)
+    for parameter, gradient in zip(encoder, against, strict=True):
+        if gradient is not None:
+            assert parameter.grad is not None
+            parameter.grad -= 0.2 * ramp * gradient
+    of_discriminator = torch.autograd.grad(total, list(strategy.discriminators.parameters()))
+    expected = gradients(network)
+    network.zero_grad()
+    by_the_seam(strategy, network, batch, step)
+    found = gradients(network)
+    assert found.keys() == expected.keys()
+    for name in expected:
+        torch.testing.assert_close(found[name], expected[name], rtol=1e-3, atol=1e-6)
+    for parameter, gradient in zip(strategy.discriminators.parameters(), of_discriminator, strict=True):
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.grad, gradient, rtol=1e-4, atol=1e-7)
+
+
+def test_reversal_keeps_values_and_turns_and_scales_gradients() -> None:
+    features = torch.randn(3, 4, requires_grad=True)
+    behind = reverse_gradient(features, 0.25)
+    assert torch.equal(behind, features)
+    (behind * torch.arange(4.0)).sum().backward()
+    assert features.grad is not None
+    assert torch.equal(features.grad, -0.25 * torch.arange(4.0).expand(3, 4))
+
+
+def test_the_first_reversed_step_leaves_the_network_to_the_source(network: SegmentationNetwork, batch: Batch) -> None:
+    strategy = built(network, level="features", weight=5.0)
+    by_the_seam(strategy, network, batch, Step(0, 10))
+    found = gradients(network)
+    network.zero_grad()
+    cross_entropy(network(batch["source"]["image"]), batch["source"]["mask"]).backward()
+    for name, wanted in gradients(network).items():
+        torch.testing.assert_close(found[name], wanted, rtol=1e-5, atol=1e-7)
+
+
+def test_each_player_gets_its_own_gradient_alone(network: SegmentationNetwork, batch: Batch) -> None:
+    """Term by term: the fooling term gives the discriminator nothing, the discriminator's terms the network nothing."""
+    strategy = built(network, level="output")
+    for named in strategy.losses(network, batch, Step(0, 10)):
+        network.zero_grad()
+        strategy.zero_grad()
+        torch.stack(list(named.values())).sum().backward()
+        of_discriminator = bool(gradients(strategy.discriminators))
+        assert of_discriminator == any(name.startswith("discriminator") for name in named)
+        assert of_discriminator != bool(gradients(network))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "weights"),
+    [
+        ({"level": "output"}, [0.001]),
+        ({"level": "output", "auxiliary_stage": -2}, [0.001, 0.0002]),
+        ({"level": "output", "loss": "least_squares"}, [0.01]),
+        ({"level": "entropy", "auxiliary_stage": -2}, [0.001, 0.0002]),
+        ({"level": "features", "stages": (0, -1)}, [0.01, 0.01]),
+    ],
+)
+def test_the_papers_weights_are_the_defaults(arguments: Any, weights: list[float]) -> None:
+    assert AdversarialAlignment(**arguments).weights == pytest.approx(weights)
+
+
+def test_the_discriminator_is_the_papers(network: SegmentationNetwork) -> None:
+    discriminator = OutputDiscriminator(3)
+    convolutions = [layer for layer in discriminator if isinstance(layer, nn.Conv2d)]
+    assert [layer.out_channels for layer in convolutions] == [64, 128, 256, 512, 1]
+    assert all(layer.kernel_size == (4, 4) and layer.stride == (2, 2) for layer in convolutions)
+    assert discriminator(torch.zeros(1, 3, 64, 96)).shape == (1, 1, 2, 3)
+    for level in ("features", "output", "entropy"):
+        layers = built(network, level=level).discriminators.modules()
+        assert not any(isinstance(layer, nn.modules.batchnorm._NormBase) for layer in layers)
+
+
+def test_the_discriminator_learns_at_its_own_rate(network: SegmentationNetwork) -> None:
+    strategy = built(network, auxiliary_stage=-2, discriminator_lr=7e-5, discriminator_betas=(0.8, 0.95))
+    groups = {group["name"]: group for group in strategy.parameter_groups(network)}
+    assert list(groups) == ["encoder", "decoder", "head", "auxiliary_head", "discriminator"]
+    own = groups["discriminator"]
+    assert own["lr"] == 7e-5 and own["betas"] == (0.8, 0.95) and own["weight_decay"] == 0
+
+
+class _Knows(nn.Module):
+    """Answers by the mean brightness, and so is right, wrong or of one opinion as the test wants."""
+
+    def __init__(self, answer: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.answer = answer
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        return self.scale * self.answer(maps.mean(dim=(1, 2, 3), keepdim=True))
+
+
+@pytest.mark.parametrize(
+    ("answers", "accuracies", "message"),
+    [
+        ((-1.0, 1.0), (1.0, 1.0), "it has won"),
+        ((1.0, 1.0), (0.0, 1.0), "it is guessing"),
+        ((-1.0, -1.0), (1.0, 0.0), "it is guessing"),
+        ((1.0, -1.0), (0.0, 0.0), None),
+    ],
+)
+def test_it_says_in_plain_words_when_the_discriminator_cannot_teach(
+    answers: tuple[float, float], accuracies: tuple[float, float], message: str | None
+) -> None:
+    strategy = AdversarialAlignment()
+    domain = iter(())
+    said: list[str] = []
+    with pytest.warns(UserWarning) if message else _nothing() as caught:
+        for index in range(600):
+            step = Step(index, 600)
+            for place, answer in enumerate(answers):
+                strategy.discriminators = nn.ModuleList([_Knows(lambda mean, a=answer: mean + a)])  # type: ignore[misc]
+                strategy._discriminate([torch.zeros(2, 3, 4, 4)], float(place), step)
+            strategy.after_step(None, step)  # type: ignore[arg-type]
+    logged = {name: float(value) for name, value in step.logged.items()}
+    assert logged == {"discriminator_accuracy/source": accuracies[0], "discriminator_accuracy/target": accuracies[1]}
+    if message:
+        said = [str(one.message) for one in caught]
+        assert all(message in one for one in said) and said
+    del domain
+
+
+class _nothing:
+    def __enter__(self) -> list[Any]:
+        return []
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"weight": -1.0}, r"AdversarialAlignment.weight is -1.0; give 0"),
+        ({"discriminator_lr": 0.0}, "discriminator_lr is 0.0; give a positive"),
+        ({"level": "features", "auxiliary_stage": -2}, "for several levels of features name several stages"),
+        ({"level": "output", "stages": (1,)}, "they are for the level features"),
+        ({"level": "features", "stages": ()}, "at least one"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        AdversarialAlignment(**arguments)
+
+
+def test_a_stage_that_does_not_exist_is_refused(network: SegmentationNetwork) -> None:
+    with pytest.raises(ValueError, match=r"names stage 9, but the encoder's stages are 0 to 2"):
+        built(network, level="features", stages=(9,))
+
+
+def test_maps_below_one_place_name_the_crop(network: SegmentationNetwork, batch: Batch) -> None:
+    for stream in batch.values():
+        stream["image"] = stream["image"][..., :24, :24]  # type: ignore[index]
+    batch["source"]["mask"] = batch["source"]["mask"][..., :24, :24]
+    with pytest.raises(ValueError, match=r"got 24 × 24: set data.crop"):
+        by_the_seam(built(network), network, batch, Step(0, 1))
