@@ -108,7 +108,8 @@ class Segmenter(LightningModule):
         self.flags = StepFlags()
         self.groups: list[ParameterGroup] = []
         """What the optimizer was made of."""
-        self._held: list[nn.Parameter] = []
+        self.held: list[nn.Parameter] = []
+        """What is held back in the present step."""
         self.total_steps = 0
         """Optimizer steps of the whole run; known once the optimizer is made."""
         # Loaded for evaluation, the network is already the one that the strategy infers with.
@@ -178,7 +179,7 @@ class Segmenter(LightningModule):
         self.step = self.step_at(self.global_step)
         self._hold_back()
         terms: dict[str, Tensor] = {}
-        with without_gradients(self._held):
+        with without_gradients(self.held):
             for named in strategy.losses(self._network, batch, self.step):
                 self._check_terms(named, terms)
                 self._backward(torch.stack(list(named.values())).sum() / accumulate)
@@ -203,8 +204,8 @@ class Segmenter(LightningModule):
     def _hold_back(self) -> None:
         """Finds whose turn has not come, and lets normalisation layers stand still or move accordingly."""
         held = held_back(self.groups, self.step)
-        if [id(parameter) for parameter in held] != [id(parameter) for parameter in self._held]:
-            self._held = held
+        if [id(parameter) for parameter in held] != [id(parameter) for parameter in self.held]:
+            self.held = held
             self.train()  # layers whose turn has come leave eval
         else:  # also after somebody's own .train()
             self._strategy.train_mode(self._network, self.step)
@@ -249,7 +250,7 @@ class Segmenter(LightningModule):
         DDP leaves zeros where no rank had a gradient. Adam would count them as steps, and the first real ones of a
         thawed layer, corrected for that many, would be several times too long.
         """
-        for parameter in self._held:
+        for parameter in self.held:
             parameter.grad = None
 
     def optimizer_step(

@@ -174,7 +174,7 @@ def test_a_resume_keeps_the_record_of_the_beginning(config: Path) -> None:
 
 
 def test_the_last_checkpoint_is_the_last_step_whatever_the_monitor_says(config: Path) -> None:
-    frozen = ["--model.strategy", "FineTune", "--model.strategy.encoder_lr_scale", "0", "--data.labels", "all"]
+    frozen = ["--model.strategy", "PartialFreezing", "--data.labels", "all"]
     still = ["--model.optimizer", "SGD", "--model.optimizer.lr", "0", "--trainer.check_val_every_n_epoch", "null"]
 
     def steps(run: str, *interval: str) -> dict[str, int]:
