@@ -13,6 +13,7 @@ COMMANDS = {
     "validate": "score the validation images of both domains",
     "test": "score the test images of both domains",
     "predict": "write masks and overlays for a folder of images",
+    "strategies": "list the methods: what each needs and costs, and its paper",
     "demo": "source → target on generated streets, in three minutes",
     "doctor": "say which versions are installed, and who took the name 'lightning'",
 }
@@ -22,7 +23,7 @@ HELP = f"""Segue {__version__}: teach a segmentation network a new domain.
 usage: lightning <command> [options]
 
 commands:
-{chr(10).join(f"  {name:<10}{text}" for name, text in COMMANDS.items())}
+{chr(10).join(f"  {name:<12}{text}" for name, text in COMMANDS.items())}
 
   lightning fit --config configs/example/streets.yaml
   lightning fit --config my.yaml --model.strategy FineTune --trainer.max_steps 500
@@ -68,6 +69,10 @@ def main(args: Sequence[str] | None = None) -> None:
         from lightning_app.commands.demo import main as demo
 
         demo(arguments[1:])
+    elif command == "strategies":
+        from lightning_app.commands.strategies import main as strategies
+
+        strategies()
     elif command == "doctor":
         from lightning_app.commands.doctor import main as doctor
 

@@ -36,11 +36,17 @@ RUNS = Path("runs")
 
 
 class Parser(LightningArgumentParser):
-    """The parser, with messages that name what exists, and classes that are swapped whole."""
+    """The parser, with messages that name what exists, and classes that are swapped whole.
+
+    Attributes:
+        class_path: the class whose arguments it parses; None for the program's own options.
+    """
+
+    class_path: str | None = None
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints the message and the nearest names, and leaves with 2."""
-        print(f"lightning: {explain(message)}", file=sys.stderr)
+        print(f"lightning: {explain(message, self.class_path)}", file=sys.stderr)
         raise SystemExit(2)
 
 

@@ -14,16 +14,18 @@ from datamodules.domain import Domain
 from lightning_app.segmenter import Segmenter
 from strategies.base import Strategy
 from strategies.components.criteria import Criterion
+from strategies.wrapper import Wrapper
 
 SWAPPABLE = (Strategy, Criterion, Domain, LightningDataModule)
 """The bases whose subclasses are chosen by ``class_path``."""
 
 
-def explain(message: str) -> str:
+def explain(message: str, class_path: str | None = None) -> str:
     """Turns the parser's message into one that names the nearest thing there is.
 
     Args:
         message: what jsonargparse says.
+        class_path: the class whose arguments were parsed; None for the program's own options.
 
     Returns:
         The message, shortened to the mistake and its mend where it is about a name.
@@ -31,27 +33,58 @@ def explain(message: str) -> str:
     from_worker = message.rpartition("Original Traceback")
     if from_worker[1]:
         return re.split(r"\n\w+(?:Error|Exception): ", from_worker[2])[-1].strip()
+    key = re.search(r'Parser key "([\w.]+)"', message)
     wrong_class = re.search(r"Expected a dot import path string: (\S+)", message)
     if wrong_class is not None:
-        key = re.search(r'Parser key "([\w.]+)"', message)
         return _unknown_class(wrong_class[1], key[1] if key else "class_path", _bases(message))
+    owner = class_path.rpartition(".")[2] if class_path else ""
+    arguments = f"Its arguments are {', '.join(_arguments(class_path))}." if class_path else ""
     # Where a value may be of several types, the parser lists what each of them says: ours is the one to hear.
     lines = re.findall(r"^\s+- (.*)", message, flags=re.MULTILINE)
     said = [line for line in lines if not line.startswith(("Expected a", "Does not validate"))]
     if said:
-        key = re.search(r'Parser key "([\w.]+)"', message)
         return "\n".join([f"{key[1]}: {line}" if key else line for line in said])
     wrong_option = re.search(r"unrecognized arguments: (?:--)?([\w.]+)|ption '([\w.]+)'", message)
     if wrong_option is not None:
         name = wrong_option[1] or wrong_option[2]
-        nearest = get_close_matches(name, sorted(_options()), n=2, cutoff=0.7)
+        known = _arguments(class_path) if class_path else sorted(_options())
+        nearest = get_close_matches(name, known, n=2, cutoff=0.6 if class_path else 0.7)
         spelled = [f"--{option}" if "." in name else option for option in nearest]
-        return message.strip() + (f"\nDid you mean {' or '.join(spelled)}?" if nearest else "")
+        what = f"{owner} has no argument '{name}'." if class_path else message.strip()
+        meant = f"Did you mean {' or '.join(spelled)}?" if nearest else ""
+        return " ".join([what, *([meant] if meant else []), arguments]) if class_path else f"{what}\n{meant}".strip()
+    value = re.search(r"(?:Got|Given) value: (.*)", message)
+    if key and value:
+        expected = [_plain(one) for one in re.findall(r"Expected a (.*?)(?:\. Got value.*)?$", message, re.MULTILINE)]
+        place = f"{owner}.{key[1]}" if owner else key[1]
+        return f"{place} is '{value[1]}'; it takes {' or '.join(dict.fromkeys(expected))}."
     return message.strip()
 
 
+def _arguments(class_path: str) -> list[str]:
+    module, _, name = class_path.rpartition(".")
+    return list(inspect.signature(getattr(import_module(module), name)).parameters)
+
+
+def _plain(kind: str) -> str:
+    """A type as a user would write its values."""
+    choices = re.search(r"Literal\[(.*)\]", kind)
+    if choices is not None:
+        return f"one of {choices[1]}".replace("'", "")
+    names = {"NoneType": "null", "Sequence": "a list", "Mapping": "a mapping", "list": "a list", "dict": "a mapping"}
+    name = re.sub(r"<class '([\w.]+)'>", r"\1", kind).partition("[")[0].rpartition(".")[2]
+    return names.get(name, name)
+
+
 def _unknown_class(name: str, key: str, bases: list[type]) -> str:
-    known = sorted({found.__name__ for base in bases for found in _subclasses(base) if not inspect.isabstract(found)})
+    known = sorted(
+        {
+            found.__name__
+            for base in bases
+            for found in _subclasses(base)
+            if not inspect.isabstract(found) and found is not Wrapper
+        }
+    )
     nearest = get_close_matches(name.rsplit(".", 1)[-1], known, n=1)
     lines = [f"{key}: there is no class '{name}'." + (f" Did you mean {nearest[0]}?" if nearest else "")]
     if known and len(known) <= 40:

@@ -17,7 +17,9 @@ def carry_nothing_over() -> None:
     typehints.discard_init_args_on_class_path_change = _discard
 
 
-def _discard(parser: object, before: Any, after: Any) -> None:  # noqa: ANN401 - jsonargparse's own
+def _discard(parser: Any, before: Any, after: Any) -> None:  # noqa: ANN401 - jsonargparse's own
+    # The parser of a class's arguments is not told whose they are, and its messages shall name the class.
+    parser.class_path = after.get("class_path")
     if not before or not before.get("init_args") or not before.get("class_path") or not after.get("class_path"):
         return
     if _same(before["class_path"], after["class_path"]):

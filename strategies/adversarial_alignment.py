@@ -34,7 +34,7 @@ WATCH_EVERY = 100
 
 
 class AdversarialAlignment(Strategy):
-    """Makes target maps look like source maps to a discriminator, on features, softmax or entropy maps.
+    """Aligns features, softmax or entropy maps: a discriminator shall not tell target from source.
 
     With D's labels source = 0 and target = 1, and ℓ its loss, D learns from ½ ℓ(D(source), 0) + ½ ℓ(D(target), 1), and
     the network from CE(source) plus, for ``non_saturating``, weight · ℓ(D(target), 0) through a D that stands still

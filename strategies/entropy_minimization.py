@@ -8,7 +8,7 @@ from strategies.components.supervision import labelled_target_terms
 
 
 class EntropyMinimization(Strategy):
-    """Adds the entropy of the target's predictions to the loss on the source (MinEnt).
+    """Trains on the source, and makes the network sure of its predictions on the target (MinEnt).
 
     Loss: CE(source) + weight · mean over target pixels of −Σ p log p / log C.
 

@@ -8,7 +8,7 @@ from strategies.components.criteria import Criterion, CrossEntropy
 
 
 class FineTune(Strategy):
-    """Trains on the target images whose labels were given, usually from a network trained on the source.
+    """Trains on the labelled target images, usually from a network trained on the source: the upper bound.
 
     Costs: nothing beside SourceOnly; with ``also_source`` one more forward and backward
 

@@ -16,7 +16,7 @@ from strategies.wrapper import Wrapper
 
 
 class PartialFreezing(Wrapper):
-    """Trains some parts of the network at once, and the others from a later step on or never.
+    """Trains some parts of the network at once, and the others later or never, under any base.
 
     The parts are ``encoder.0`` (next to the image), ``encoder.1``, …, ``decoder`` and ``head``. What is frozen gets no
     gradient and costs no backward of its own, and its normalisation statistics stand still. What is thawed later is
@@ -58,8 +58,6 @@ class PartialFreezing(Wrapper):
         l2_sp: float = 0.0,
     ) -> None:
         super().__init__(base or FineTune())
-        if isinstance(train, str):
-            train = [train]
         if isinstance(train, int | float) and not 0 < train <= 1:
             raise ValueError(f"PartialFreezing.train is {train}; as a share of the parts it is in (0, 1].")
         times = thaw.values() if isinstance(thaw, Mapping) else [] if thaw is None else [thaw]

@@ -6,7 +6,7 @@ from strategies.components.criteria import Criterion, CrossEntropy
 
 
 class SourceOnly(Strategy):
-    """Trains on the labelled source images and never sees the target.
+    """Trains on the labelled source images and never sees the target: the lower bound.
 
     Costs: one forward and backward: what others are measured by
 

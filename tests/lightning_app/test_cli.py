@@ -218,6 +218,104 @@ def test_a_swapped_class_carries_nothing_over(config: Path, capsys: pytest.Captu
     assert "SourceOnly takes the place of FineTune" in shown.err and "criterion" in shown.err
 
 
+FREEZING = """
+model:
+  strategy:
+    class_path: PartialFreezing
+    init_args:
+      train: [head]
+      base:
+        class_path: FineTune
+        init_args: {also_source: true, criterion: {class_path: Focal, init_args: {gamma: 5.0}}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("swap", "kept", "dropped"),
+    [
+        # A wrapper by a method, a wrapper's base by another, and a class by its subclass.
+        (["--model.strategy", "EntropyMinimization"], {"weight": 0.001, "criterion": None}, "train, base"),
+        (["--model.strategy.base", "SourceOnly"], {"criterion": None}, "also_source, criterion"),
+        (["--model.strategy", "mine.Mine"], {"base": None, "train": ["decoder", "head"], "thaw": None}, "train, base"),
+    ],
+)
+def test_a_swapped_wrapper_or_base_carries_nothing_over(
+    swap: list[str], kept: dict[str, Any], dropped: str, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("freezing.yaml").write_text(FREEZING)
+    Path("mine.py").write_text("from strategies import PartialFreezing\n\n\nclass Mine(PartialFreezing):\n    pass\n")
+    sys.modules.pop("mine", None)
+    with pytest.raises(SystemExit):
+        main(["fit", "--config", str(config), "--config", "freezing.yaml", *swap, "--print_config"])
+    shown = capsys.readouterr()
+    strategy = yaml.safe_load(shown.out)["model"]["strategy"]
+    if "base" in swap[0]:
+        assert strategy["init_args"]["train"] == ["head"]
+        strategy = strategy["init_args"]["base"]
+    assert {name: strategy["init_args"][name] for name in kept} == kept
+    assert f"whose {dropped} are dropped" in shown.err
+
+
+def test_any_config_takes_another_strategy_by_one_option(config: Path) -> None:
+    base = ["--model.strategy.base", "AdversarialAlignment", "--model.strategy.base.level", "entropy"]
+    main(["fit", "--config", str(config), "--run", "x", "--model.strategy", "PartialFreezing", *base])
+    saved = torch.load("runs/x/checkpoints/last.ckpt", weights_only=True)["segue"]
+    assert saved["strategy"] == "PartialFreezing(AdversarialAlignment)"
+
+
+def test_a_run_begins_with_what_trains_and_how_fast(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    freezing = ["--model.strategy", "PartialFreezing", "--model.strategy.thaw", "{encoder.2: 2, encoder.1: 9}"]
+    main(["fit", "--config", str(config), "--run", "x", *freezing, "--data.labels", "all"])
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
+    table = {row[0]: row[1:] for row in rows if len(row) == 5}
+    assert table["encoder.0"] == ["9,536", "0", "–", "frozen"]
+    assert table["encoder.1"] == ["147,968", "147,968", "–", "after the end"]
+    assert table["encoder.2"][1:] == [table["encoder.2"][0], "5.0e-04", "2"]
+    assert table["head"][1:] == [table["head"][0], "5.0e-04", "0"]
+
+
+def test_strategies_lists_every_method(capsys: pytest.CaptureFixture[str]) -> None:
+    main(["strategies"])
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in ("AdversarialAlignment", "PartialFreezing", "SourceOnly"))
+
+
+def test_a_killed_run_goes_on_bitwise(config: Path) -> None:
+    """A real kill -9, in the middle of a thaw and a ramp."""
+    Path("slow.py").write_text(
+        "import time\nfrom pathlib import Path\nfrom strategies import AdversarialAlignment, PartialFreezing\n\n\n"
+        "class Slow(PartialFreezing):\n"
+        "    def __init__(self) -> None:\n"
+        "        super().__init__(AdversarialAlignment(level='features'), thaw={'encoder': 3})\n\n"
+        "    def after_step(self, network, step):\n"
+        "        super().after_step(network, step)\n"
+        "        if Path('wait').exists() and step.index == 3:\n"
+        "            time.sleep(60)\n"
+    )
+    sys.modules.pop("slow", None)
+    fit = ["fit", "--config", str(config), "--model.strategy", "slow.Slow", "--trainer.max_steps", "6"]
+    fit += ["--checkpoint.monitor", "null", "--checkpoint.every_n_train_steps", "1", "--trainer.limit_val_batches", "0"]
+    Path("wait").touch()
+    # As many threads as here: sums in another order round differently.
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-m", "lightning_app", *fit, "--run", "killed"], env=environment)
+    best = Path("runs/killed/checkpoints/best.ckpt")
+    for _ in range(1200):
+        if (best.exists() and torch.load(best, weights_only=True)["global_step"] == 3) or process.poll() is not None:
+            break
+        time.sleep(0.1)
+    process.kill()
+    assert process.wait() == -signal.SIGKILL
+    Path("wait").unlink()
+    main([*fit, "--run", "killed", "--ckpt_path", "best"])
+    main([*fit, "--run", "whole"])
+    killed, whole = (torch.load(f"runs/{run}/checkpoints/last.ckpt", weights_only=True) for run in ("killed", "whole"))
+    assert killed["global_step"] == whole["global_step"] == 6
+    assert not [
+        name for name, value in whole["state_dict"].items() if not torch.equal(killed["state_dict"][name], value)
+    ]
+
+
 def test_a_mistake_before_the_first_step_leaves_the_name_free(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(capsys, "fit", "--config", str(config), "--run", "z", "--checkpoint.monitor", "val/target/mio")
     main(["fit", "--config", str(config), "--run", "z", "--trainer.max_steps", "1"])
@@ -285,7 +383,34 @@ def test_a_strategy_in_a_file_of_the_working_directory(config: Path) -> None:
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--model.strategy", "FinTune"], "FineTune"),
+        (["--model.strategy", "FinTune"], "Did you mean FineTune?\nKnown: AdversarialAlignment, EntropyMinimization,"),
+        (
+            ["--model.strategy", "EntropyMinimization", "--model.strategy.wieght", "1"],
+            "EntropyMinimization has no argument 'wieght'. Did you mean weight? Its arguments are weight, criterion.",
+        ),
+        (
+            ["--model.strategy", "AdversarialAlignment", "--model.strategy.level", "pixel"],
+            "AdversarialAlignment.level is 'pixel'; it takes one of features, output, entropy.",
+        ),
+        (
+            ["--model.strategy", "EntropyMinimization", "--model.strategy.weight", "much"],
+            "EntropyMinimization.weight is 'much'; it takes float.",
+        ),
+        (
+            [
+                "--model.strategy",
+                "PartialFreezing",
+                "--model.strategy.base",
+                "SourceOnly",
+                "--model.strategy.base.gama",
+                "1",
+            ],
+            "SourceOnly has no argument 'gama'. Its arguments are criterion.",
+        ),
+        (
+            ["--model.strategy", "PartialFreezing", "--model.strategy.train", "[encoder.7]", "--data.labels", "all"],
+            "PartialFreezing.train names 'encoder.7', which is no part",
+        ),
         (["--model.architecture", "Unett"], "Unet"),
         (["--model.encoder", "resnet81"], "resnet18"),
         (["--model.encodr", "resnet18"], "--model.encoder"),
@@ -380,7 +505,7 @@ def test_ctrl_c_at_a_terminal_reaches_the_workers_too_and_still_saves(config: Pa
     process = subprocess.Popen([*command, *long, *monitor], start_new_session=True, stderr=subprocess.PIPE, text=True)
     checkpoint = Path("runs/stopped/checkpoints/last.ckpt")
     for _ in range(600):
-        if checkpoint.exists() or process.poll() is not None:
+        if checkpoint.with_name("best.ckpt").exists() or process.poll() is not None:
             break
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)

@@ -1,0 +1,82 @@
+"""``lightning strategies``: the methods there are, what each needs and costs, and its paper."""
+
+import inspect
+import re
+
+from rich.console import Console
+from rich.padding import Padding
+
+import strategies
+from lightning_app.network import NetworkSpec, SegmentationNetwork
+from strategies import Strategy, Wrapper
+
+COLUMNS = ("strategy", "what it does", "unlabelled target", "target labels", "parameters", "cost of a step", "paper")
+MEASURED_ON = NetworkSpec("Unet", "resnet18", [f"class {number}" for number in range(11)])
+"""The network beside which a method's own parameters are counted."""
+
+
+def methods() -> list[type[Strategy]]:
+    """Returns the strategies that can be chosen, by name."""
+    found = [value for value in vars(strategies).values() if inspect.isclass(value) and issubclass(value, Strategy)]
+    return sorted((one for one in found if one not in (Strategy, Wrapper)), key=lambda one: one.__name__)
+
+
+def describe(method: type[Strategy]) -> tuple[str, ...]:
+    """Returns a method's row of the table, with its default arguments.
+
+    Args:
+        method: one of the strategies.
+
+    Returns:
+        One text for each of ``COLUMNS``.
+    """
+    text = inspect.getdoc(method) or ""
+    strategy = method()
+    if isinstance(strategy, Wrapper):
+        images = labels = "as its base"
+    else:
+        images = _need("target", strategy)
+        labels = _need("labelled_target", strategy)
+    network = SegmentationNetwork(MEASURED_ON)
+    strategy.build(network, MEASURED_ON.classes)
+    own = sum(parameter.numel() for parameter in strategy.parameters())
+    return (
+        method.__name__,
+        text.partition("\n")[0],
+        images,
+        labels,
+        f"+{own / 1e6:.1f} M" if own else "–",
+        _section(text, "Costs"),
+        papers(text),
+    )
+
+
+def papers(text: str) -> str:
+    """Returns a docstring's papers by title and venue; a reference is authors, title, venue, address."""
+    references = [one.split(", ") for one in _section(text, "Reference").split("; ")]
+    return "; ".join(", ".join(parts[1:3]) for parts in references if len(parts) > 2) or "–"
+
+
+def main() -> None:
+    """Prints the methods, each as a block: a table of so many columns would not fit a terminal."""
+    console = Console(highlight=False)
+    for method in methods():
+        name, summary, *facts = describe(method)
+        console.print(f"[bold]{name}[/bold]: {summary}")
+        named = [f"{column}: {fact}" for column, fact in zip(COLUMNS[2:], facts, strict=True)]
+        console.print(Padding(" · ".join(named), (0, 0, 1, 4)))
+    console.print(
+        "Choose one by --model.strategy NAME on any config; its arguments: lightning fit --model.strategy.help NAME"
+    )
+    console.print("A method of your own, in a file of the working directory: --model.strategy my_file.MyMethod")
+
+
+def _need(stream: str, strategy: Strategy) -> str:
+    if stream in strategy.required_streams:
+        return "needed"
+    return "optional" if stream in strategy.optional_streams else "never"
+
+
+def _section(text: str, name: str) -> str:
+    found = re.search(rf"^{name}: (.*?)(?=\n\s*\n|\n[A-Z][\w ]*: |\Z)", text, flags=re.MULTILINE | re.DOTALL)
+    return " ".join(found[1].replace("``", "").split()) if found else ""
