@@ -12,6 +12,7 @@ from benchmarks.comparison import Comparison
 from benchmarks.input_pipeline import input_pipeline
 from benchmarks.report import report
 from benchmarks.startup import startup
+from benchmarks.strategies import strategy_memory, strategy_steps
 from benchmarks.training_step import training_step
 from benchmarks.windows import windows
 
@@ -39,6 +40,16 @@ PARTS = {
         "Training: lightning fit over a PyTorch loop by hand (U-Net, efficientnet-lite0)",
         lambda pairs: training_step(5 * pairs),  # they are short
         lambda pairs: training_step(pairs, steps=2, size=(32, 32), batch_size=2),
+    ),
+    "strategies": Part(
+        "Strategies: a step of each over training on the source by hand (U-Net, efficientnet-lite0)",
+        strategy_steps,
+        lambda pairs: strategy_steps(pairs, steps=2, size=(32, 32), batch_size=2, chosen=["EntropyMinimization"]),
+    ),
+    "memory": Part(
+        "Strategies: peak of a step term by term over that of the summed loss (U-Net, resnet18)",
+        lambda pairs: strategy_memory(min(pairs, 3)),  # each takes two new processes
+        lambda pairs: strategy_memory(pairs, side=64, batch_size=2, chosen=["EntropyMinimization"]),
     ),
     "input": Part(
         "Input: images per second and core over the same by hand with OpenCV (JPEG and PNG mask, 1: as fast)",

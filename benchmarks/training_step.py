@@ -3,16 +3,16 @@
 import copy
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import Literal, cast
 
+import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import nn
+from torch import Tensor
 from torch.nn import functional
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 
 from benchmarks.comparison import Comparison
@@ -22,6 +22,7 @@ from datamodules.batch import IGNORE, DomainBatch
 from datamodules.dataset import to_device_values
 from lightning_app.command_line import run
 from lightning_app.segmenter import Segmenter
+from strategies import AdversarialAlignment
 
 CONFIG = Path(__file__).resolve().parents[1] / "configs" / "example" / "streets.yaml"
 TARGET = 1.03
@@ -32,37 +33,37 @@ WARM_UP = 3
 class InTurns(Callback):
     """Trains a copy of the network by hand before each epoch of a fit, and notes how long both took.
 
-    The loop by hand reads the very images that the epoch is going to read, by the same data set and sampler.
+    The loop by hand reads the very images that the epoch is going to read, by the same data sets and samplers.
 
     Args:
         path: JSON file to be written at the end: for every epoch [fit, by hand], each [wall, CPU] in seconds.
+        by_hand: ``source`` trains on the labelled source alone; ``two_optimizers`` does what AdversarialAlignment does
+            at level ``output``, in AdaptSegNet's order.
 
     Attributes:
-        network: the copy, once training has begun.
+        loop: the loop by hand, once training has begun.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, by_hand: Literal["source", "two_optimizers"] = "source") -> None:
         self.path = Path(path)
-        self.network: nn.Module
+        self.loop: SourceByHand | TwoOptimizersByHand
+        self._make = SourceByHand if by_hand == "source" else TwoOptimizersByHand
         self._pairs: list[tuple[list[float], list[float]]] = []
         self._by_hand: list[float] = []
         self._started: list[float] = []
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Copies the network, and makes the copy an optimizer and a schedule like the fit's."""
+        """Copies what is trained."""
         assert isinstance(pl_module, Segmenter)
-        total = int(trainer.estimated_stepping_batches)
-        self.network = copy.deepcopy(pl_module.network)
-        self._optimizer = pl_module.optimizer([{"params": list(self.network.parameters())}])
-        self._scheduler = LambdaLR(self._optimizer, lambda step: pl_module.schedule.factor(step, total))
+        self.loop = self._make(pl_module, int(trainer.estimated_stepping_batches))
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ends the measurement of one epoch of the fit, trains by hand, and starts the next."""
         self._note()
         data = cast(CrossDomainDataModule, getattr(trainer, "datamodule", None))
-        loader = cast("DataLoader[DomainBatch]", data.train_dataloader().flattened[0])
+        loaders = cast("dict[str, DataLoader[DomainBatch]]", data.train_dataloader().iterables)
         started = _clock()
-        train_by_hand(self.network, loader, self._optimizer, self._scheduler)
+        self.loop.train(loaders)
         self._by_hand = _since(started)
         self._started = _clock()
 
@@ -76,24 +77,118 @@ class InTurns(Callback):
             self._pairs.append((_since(self._started), self._by_hand))
 
 
-def train_by_hand(
-    network: nn.Module, loader: "DataLoader[DomainBatch]", optimizer: Optimizer, scheduler: LRScheduler
-) -> None:
-    """Trains for one pass over a loader, with nothing but PyTorch.
+class SourceByHand:
+    """Training on the labelled source with nothing but PyTorch.
 
     Args:
-        network: maps (B, C, H, W) to logits (B, classes, H, W); in training mode.
-        loader: batches of images and masks.
-        optimizer: of the network's parameters.
-        scheduler: of the optimizer, by the step.
+        segmenter: whose network is copied, and whose optimizer and schedule are made again.
+        total: optimizer steps of the run.
+
+    Attributes:
+        network: the copy.
     """
-    for raw in loader:
-        batch = to_device_values(raw)
-        optimizer.zero_grad()
-        logits = network(batch["image"])
-        functional.cross_entropy(logits, batch["mask"], ignore_index=IGNORE).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        scheduler.step()
+
+    def __init__(self, segmenter: Segmenter, total: int) -> None:
+        self.network = copy.deepcopy(segmenter.network)
+        self._optimizer = segmenter.optimizer([{"params": list(self.network.parameters())}])
+        self._scheduler = LambdaLR(self._optimizer, lambda step: segmenter.schedule.factor(step, total))
+
+    def train(self, loaders: "dict[str, DataLoader[DomainBatch]]") -> None:
+        """Trains for one pass over the loader of the source (or, without one, of the labelled target)."""
+        for raw in loaders.get("source") or loaders["labelled_target"]:
+            batch = to_device_values(raw)
+            self._optimizer.zero_grad()
+            loss = functional.cross_entropy(self.network(batch["image"]), batch["mask"], ignore_index=IGNORE)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            self._scheduler.step()
+
+
+class TwoOptimizersByHand:
+    """AdaptSegNet's updates on softmax maps with nothing but PyTorch: two optimizers that take turns.
+
+    Args:
+        segmenter: whose network and discriminator are copied, and whose optimizer and schedule are made again.
+        total: optimizer steps of the run.
+
+    Attributes:
+        network: the copy of the network.
+        discriminator: the copy of the discriminator.
+    """
+
+    def __init__(self, segmenter: Segmenter, total: int) -> None:
+        strategy = segmenter.strategy
+        assert isinstance(strategy, AdversarialAlignment)
+        self.network = copy.deepcopy(segmenter.network)
+        self.discriminator = copy.deepcopy(strategy.discriminators[0])
+        own = {"lr": strategy.discriminator_lr, "betas": strategy.discriminator_betas, "weight_decay": 0.0}
+        self._weight = strategy.weights[0]
+        self._optimizers = [
+            segmenter.optimizer([{"params": list(self.network.parameters())}]),
+            segmenter.optimizer([{"params": list(self.discriminator.parameters()), **own}]),
+        ]
+        self._schedulers = [
+            LambdaLR(optimizer, lambda step: segmenter.schedule.factor(step, total)) for optimizer in self._optimizers
+        ]
+
+    def train(self, loaders: "dict[str, DataLoader[DomainBatch]]") -> None:
+        """Trains for one pass over the loaders of source and target."""
+        for raw_source, raw_target in zip(loaders["source"], loaders["target"], strict=True):
+            source, target = to_device_values(raw_source), to_device_values(raw_target)
+            for optimizer in self._optimizers:
+                optimizer.zero_grad()
+            self.discriminator.requires_grad_(False)
+            of_source = self.network(source["image"])
+            functional.cross_entropy(of_source, source["mask"], ignore_index=IGNORE).backward()  # type: ignore[no-untyped-call]
+            of_target = self.network(target["image"]).softmax(dim=1)
+            (self._weight * _judged(self.discriminator(of_target), 0.0)).backward()  # type: ignore[no-untyped-call]
+            self.discriminator.requires_grad_(True)
+            for maps, label in ((of_source.detach().softmax(dim=1), 0.0), (of_target.detach(), 1.0)):
+                (_judged(self.discriminator(maps), label) / 2).backward()  # type: ignore[no-untyped-call]
+            for optimizer in self._optimizers:
+                optimizer.step()
+            for scheduler in self._schedulers:
+                scheduler.step()
+
+
+def _judged(answers: Tensor, label: float) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(answers, torch.full_like(answers, label))
+
+
+def fit_in_turns(
+    path: Path, options: Sequence[str], epochs: int, steps: int, by_hand: str = "source"
+) -> list[tuple[list[float], list[float]]]:
+    """Runs a fit of the command line beside a loop by hand, without validation and checkpoints, logging once an epoch.
+
+    Args:
+        path: JSON file that is written beside the run's folder.
+        options: of the command line, behind ``fit`` and the config.
+        epochs: epochs that count.
+        steps: steps of an epoch.
+        by_hand: as in ``InTurns``.
+
+    Returns:
+        For each epoch that counts (fit, by hand), each [wall, CPU] in seconds.
+    """
+    run(
+        [
+            "fit",
+            f"--config={CONFIG}",
+            f"--run={path.with_suffix('')}",
+            *options,
+            f"--data.steps_per_epoch={steps}",
+            "--model.encoder_weights=null",
+            "--trainer.accelerator=cpu",
+            f"--trainer.max_steps={(WARM_UP + epochs) * steps}",
+            f"--trainer.log_every_n_steps={steps}",
+            "--trainer.limit_val_batches=0",
+            "--trainer.callbacks=benchmarks.training_step.InTurns",
+            f"--trainer.callbacks.path={path}",
+            f"--trainer.callbacks.by_hand={by_hand}",
+        ]
+    )
+    noted: list[tuple[list[float], list[float]]] = json.loads(path.read_text())[WARM_UP:]
+    return noted
 
 
 def training_step(
@@ -129,26 +224,8 @@ def training_step(
             ],
         }
         for name, options in sources.items():
-            path = Path(folder) / f"{name}.json"
-            run(
-                [
-                    "fit",
-                    f"--config={CONFIG}",
-                    f"--run={folder}/{name}",
-                    *options,
-                    f"--data.crop=[{height}, {width}]",
-                    f"--data.batch_size={batch_size}",
-                    f"--data.steps_per_epoch={steps}",
-                    "--model.encoder_weights=null",
-                    "--trainer.accelerator=cpu",
-                    f"--trainer.max_steps={(WARM_UP + pairs) * steps}",
-                    f"--trainer.log_every_n_steps={steps}",
-                    "--trainer.limit_val_batches=0",
-                    "--trainer.callbacks=benchmarks.training_step.InTurns",
-                    f"--trainer.callbacks.path={path}",
-                ]
-            )
-            noted = json.loads(path.read_text())[WARM_UP:]
+            options = [*options, f"--data.crop=[{height}, {width}]", f"--data.batch_size={batch_size}"]
+            noted = fit_in_turns(Path(folder) / f"{name}.json", options, pairs, steps)
             for place, clock in enumerate(("wall", "CPU")):
                 yield Comparison.of_pairs(
                     f"images {name}, {batch_size} × {height} × {width}",

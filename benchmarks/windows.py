@@ -5,12 +5,12 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from benchmarks.comparison import Comparison
+from benchmarks.memory import peak_growth_of
 from datamodules.domain import ImageArray
 from lightning_app.inference import Windows, predict_mask
 from lightning_app.network import NetworkSpec, SegmentationNetwork
@@ -62,11 +62,7 @@ def peak_growth(side: int, cut: Windows | None, threads: int) -> float:
     torch.set_num_threads(threads)
     network, image = _network(), _image(side)
     predict_mask(network, _image(32), None, "cpu")
-    # The high-water mark of the imports must not hide that of the prediction.
-    Path("/proc/self/clear_refs").write_text("5")
-    before = _kilobytes("VmRSS")
-    predict_mask(network, image, cut, "cpu")
-    return (_kilobytes("VmHWM") - before) / 1024
+    return peak_growth_of(lambda: predict_mask(network, image, cut, "cpu"))
 
 
 def _network() -> SegmentationNetwork:
@@ -89,8 +85,3 @@ def _peaks_of_new_processes(side: int, cut: Windows) -> tuple[float, float]:
     with ProcessPoolExecutor(2, start_afresh, max_tasks_per_child=1) as executor:
         peaks = [executor.submit(peak_growth, side, each, torch.get_num_threads()) for each in (cut, None)]
         return peaks[0].result(), peaks[1].result()
-
-
-def _kilobytes(key: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{key}:"))

@@ -1,3 +1,4 @@
+import copy
 import csv
 import math
 import sys
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from tiny import assert_gradients_close
 
 from benchmarks.comparison import Comparison
 from benchmarks.image_folder import write_image_folder
@@ -16,12 +18,14 @@ from benchmarks.input_pipeline import CROP, batch_by_hand
 from benchmarks.report import report
 from benchmarks.speed import main
 from benchmarks.startup import startup
-from benchmarks.training_step import InTurns
+from benchmarks.strategies import NETWORK, OF_TERMS, back_propagate
+from benchmarks.training_step import InTurns, TwoOptimizersByHand
 from datamodules import CrossDomainDataModule, FolderDomain
 from datamodules.dataset import DomainDataset, MaskReader
 from datamodules.transforms import TrainTransform
+from lightning_app.network import SegmentationNetwork
 from lightning_app.segmenter import Segmenter
-from strategies import SourceOnly
+from strategies import AdversarialAlignment, SourceOnly, Strategy
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process")
 
@@ -35,6 +39,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
     ("part", "units", "pairs"),
     [
         ("step", ["wall ms a step", "CPU ms a step"] * 2, ["1"] * 4),
+        ("strategies", ["wall ms a step"] * 2, ["1"] * 2),
         ("input", ["images a second"] * 3, ["1"] * 3),
         pytest.param("windows", ["CPU s", "peak MB"], ["1", "1"], marks=linux_only),
     ],
@@ -79,7 +84,7 @@ def test_rows_measured_before_an_error_are_in_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--only=step,stop"], "no part 'stop'; the parts are step, input"), (["--repeats=0"], "at least 1")],
+    [(["--only=step,stop"], "no part 'stop'; the parts are step, strategies"), (["--repeats=0"], "at least 1")],
 )
 def test_mistyped_options_are_named(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
@@ -87,7 +92,13 @@ def test_mistyped_options_are_named(options: list[str], message: str, capsys: py
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("strategy", "by_hand"),
+    [(SourceOnly, "source"), (lambda: AdversarialAlignment(weight=0.5, discriminator_lr=0.1), "two_optimizers")],
+)
 def test_loop_by_hand_does_what_the_fit_does(
+    strategy: Callable[[], Strategy],
+    by_hand: Any,
     make_data: Callable[..., CrossDomainDataModule],
     make_segmenter: Callable[..., Segmenter],
     make_trainer: Callable[..., Trainer],
@@ -95,20 +106,40 @@ def test_loop_by_hand_does_what_the_fit_does(
 ) -> None:
     # SGD, because Adam makes large steps of the rounding of gradients near 0; and no dropout, whose chance differs.
     segmenter = make_segmenter(
-        SourceOnly(),
+        strategy(),
         architecture="Unet",
         options={"encoder_depth": 3, "decoder_channels": [32, 16, 8]},
         optimizer=lambda params: torch.optim.SGD(params, lr=0.1),
     )
-    before = segmenter.network.state_dict()["segmentation_head.0.weight"].clone()
-    in_turns = InTurns(str(tmp_path / "pairs.json"))
+    before = {name: value.clone() for name, value in segmenter.state_dict().items()}
+    in_turns = InTurns(str(tmp_path / "pairs.json"), by_hand)
     trainer = make_trainer(max_steps=4, limit_val_batches=0, callbacks=[in_turns])
     trainer.fit(segmenter, make_data(steps_per_epoch=2))
-    by_hand = in_turns.network.state_dict()
-    assert not torch.equal(before, by_hand["segmentation_head.0.weight"])
-    for name, value in segmenter.network.state_dict().items():
-        torch.testing.assert_close(by_hand[name], value, rtol=1e-3, atol=1e-5)
+    alike = {"network.": in_turns.loop.network}
+    if isinstance(in_turns.loop, TwoOptimizersByHand):
+        alike["strategy.discriminators.0."] = in_turns.loop.discriminator
+    after = segmenter.state_dict()
+    for prefix, module in alike.items():
+        for name, value in module.state_dict().items():
+            torch.testing.assert_close(value, after[prefix + name], rtol=1e-3, atol=1e-5)
+        assert any(not torch.equal(before[prefix + name], value) for name, value in module.state_dict().items())
     assert len(in_turns.path.read_text().split("]], [[")) == 2
+
+
+@pytest.mark.parametrize("name", list(OF_TERMS))
+def test_terms_one_by_one_and_their_sum_are_the_same_work(name: str) -> None:
+    image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    labelled: Any = {"image": image, "mask": torch.zeros(2, 32, 32, dtype=torch.int64), "name": []}
+    batch: Any = {"source": labelled, "labelled_target": labelled, "target": {"image": 1 - image, "name": []}}
+    found = []
+    for summed in (False, True):
+        torch.manual_seed(0)
+        network, strategy = SegmentationNetwork(NETWORK), copy.deepcopy(OF_TERMS[name])
+        strategy.build(network, NETWORK.classes)
+        back_propagate(strategy, network, batch, summed)
+        parameters = [*network.named_parameters(), *strategy.named_parameters()]
+        found.append({name: p.grad for name, p in parameters if p.grad is not None})
+    assert_gradients_close(*found)
 
 
 def test_input_by_hand_reads_what_the_data_set_reads(tmp_path: Path) -> None:
