@@ -19,7 +19,7 @@ CONFIG = Path(__file__).resolve().parents[2] / "configs" / "example" / "streets.
 
 
 def main(args: Sequence[str]) -> None:
-    """Trains on the source, adapts with target labels, and ends with a table and a picture.
+    """Trains on the source, aligns without target labels, fine-tunes with all of them; ends with a table and a picture.
 
     Args:
         args: ``--folder`` and ``--steps``.
@@ -29,31 +29,40 @@ def main(args: Sequence[str]) -> None:
     """
     parser = argparse.ArgumentParser("lightning demo", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs/demo"), help="what it writes; made anew each time")
-    parser.add_argument("--steps", type=int, default=160, help="training steps of each of the two runs")
+    parser.add_argument("--steps", type=int, default=110, help="training steps of each of the three runs")
     options = parser.parse_args(args)
     if not CONFIG.is_file():
         raise FileNotFoundError(f"the demo needs {CONFIG}: run it in a clone of the repository.")
     console, started, folder = Console(), time.monotonic(), options.folder
-    for name in ("source_only", "fine_tuned"):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    source_only, aligned, fine_tuned = (folder / name for name in ("source_only", "aligned", "fine_tuned"))
+    runs = {
+        "source only": source_only,
+        "aligned, no target labels": aligned,
+        "fine-tuned, all target labels": fine_tuned,
+    }
+    for run_folder in runs.values():
+        shutil.rmtree(run_folder, ignore_errors=True)
 
     def lightning(*words: str) -> None:
         console.rule(f"[bold]lightning {' '.join(words)}", align="left")
         run(words)
 
     last = "checkpoints/last.ckpt"
-    source_only, fine_tuned = folder / "source_only", folder / "fine_tuned"
     config = CONFIG.relative_to(Path.cwd()) if CONFIG.is_relative_to(Path.cwd()) else CONFIG
     common = ("--config", str(config), f"--trainer.max_steps={options.steps}")
-    lightning("fit", *common, "--run", f"{source_only}")
-    lightning("test", *common, "--ckpt_path", f"{source_only / last}")
-    adapt = ("--model.strategy", "FineTune", "--data.labels", "all", "--checkpoint.monitor", "val/target/miou")
-    lightning("fit", *common, *adapt, "--model.init_from", f"{source_only / last}", "--run", f"{fine_tuned}")
-    lightning("test", *common, "--ckpt_path", f"{fine_tuned / last}")
+    align = ("--model.strategy", "AdversarialAlignment", "--model.strategy.level", "features")
+    tune = ("--model.strategy", "FineTune", "--data.labels", "all", "--checkpoint.monitor", "val/target/miou")
+    for more, run_folder in (
+        ((), source_only),
+        (align, aligned),
+        ((*tune, "--model.init_from", f"{source_only / last}"), fine_tuned),
+    ):
+        lightning("fit", *common, *more, "--run", f"{run_folder}")
+        lightning("test", *common, "--ckpt_path", f"{run_folder / last}")
 
     console.rule("[bold]what came out", align="left")
-    _report(console, {"trained on the source": source_only, "fine-tuned on the target": fine_tuned}, folder)
-    picture = _picture(source_only / last, fine_tuned / last, folder)
+    _report(console, runs, folder)
+    picture = _picture([run_folder / last for run_folder in runs.values()], folder)
     console.print(f"Table: {folder / 'table.csv'}\nPicture: {picture}", soft_wrap=True)
     console.print(f"Took {time.monotonic() - started:.0f} s.")
 
@@ -71,14 +80,15 @@ def _report(console: Console, runs: dict[str, Path], folder: Path) -> None:
         csv.writer(file).writerows(rows)
 
 
-def _picture(before: Path, after: Path, folder: Path) -> Path:
+def _picture(checkpoints: Sequence[Path], folder: Path) -> Path:
     target = SyntheticStreets(look="day")
-    networks = [Segmenter.load(before), Segmenter.load(after)]
+    networks = [Segmenter.load(checkpoint) for checkpoint in checkpoints]
     rows = []
     for name in target.names("test")[:4]:
         image = target.read_image(name)
         rows.append([image, target.read_mask(name), *(network.predict(image) for network in networks)])
     classes = networks[0].classes
     path = folder / "demo.png"
-    panel(rows, ["target image", "truth", "before", "after"], classes, class_colors(classes)).save(path)
+    titles = ["target image", "truth", "source only", "aligned", "fine-tuned"]
+    panel(rows, titles, classes, class_colors(classes)).save(path)
     return path
