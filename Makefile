@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help setup demo test lint types check bench clean
+.PHONY: help setup demo test lint types check bench accuracy clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -37,6 +37,9 @@ check: lint types test  ## all of the above checks
 
 bench: setup  ## measure speed; prints tables and writes benchmarks/results
 	$(BIN)/python -m benchmarks.speed
+
+accuracy: setup  ## measure accuracy on real pairs under data/, about an hour; stop it and it goes on where it was
+	$(BIN)/python -m benchmarks.accuracy
 
 clean:  ## remove the environment and what tools left
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info
