@@ -9,6 +9,7 @@ import cv2
 import torch
 
 from benchmarks.comparison import Comparison
+from benchmarks.gpu import gpu_steps
 from benchmarks.input_pipeline import input_pipeline
 from benchmarks.report import report
 from benchmarks.startup import startup
@@ -51,6 +52,11 @@ PARTS = {
         lambda pairs: strategy_memory(min(pairs, 3)),  # each takes two new processes
         lambda pairs: strategy_memory(pairs, side=64, batch_size=2, chosen=["EntropyMinimization"]),
     ),
+    "gpu": Part(
+        "Strategies on a GPU: a step of each over SourceOnly's, bf16",
+        gpu_steps,
+        lambda pairs: gpu_steps(pairs, side=64, batch_size=2),
+    ),
     "input": Part(
         "Input: images per second and core over the same by hand with OpenCV (JPEG and PNG mask, 1: as fast)",
         input_pipeline,
@@ -75,7 +81,8 @@ def main(args: Sequence[str] | None = None) -> None:
         SystemExit: with 2 after a mistake in the arguments.
     """
     parser = argparse.ArgumentParser("python -m benchmarks.speed", description=__doc__)
-    parser.add_argument("--only", default=",".join(PARTS), help=f"parts, with commas: {','.join(PARTS)}")
+    possible = [name for name in PARTS if name != "gpu" or torch.cuda.is_available()]
+    parser.add_argument("--only", default=",".join(possible), help=f"parts, with commas: {','.join(PARTS)}")
     parser.add_argument("--repeats", type=int, default=10, help="pairs of a row, × 5 in step; default: 10")
     parser.add_argument(
         "--quick", action="store_true", help="tiny sizes, to see that it runs; the numbers mean nothing"
@@ -88,6 +95,8 @@ def main(args: Sequence[str] | None = None) -> None:
     for name in chosen:
         if name not in PARTS:
             parser.error(f"there is no part '{name}'; the parts are {', '.join(PARTS)}.")
+        if name not in possible:
+            parser.error(f"the part '{name}' needs a GPU, and torch finds none.")
     if options.repeats < 1:
         parser.error(f"--repeats is {options.repeats}; it is at least 1.")
 

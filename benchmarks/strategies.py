@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import cast
 
 import torch
 
@@ -118,8 +119,9 @@ def step_peak(name: str, summed: bool, side: int, batch_size: int) -> float:
     torch.manual_seed(0)
     network, strategy = SegmentationNetwork(NETWORK), OF_TERMS[name]
     strategy.build(network, NETWORK.classes)
-    back_propagate(strategy, network, _batch(64, 2), summed)  # gradients are there before the step
-    batch = _batch(side, batch_size)
+    # Gradients are there before the step.
+    back_propagate(strategy, network, needed(strategy, empty_batch(64, 2)), summed)
+    batch = needed(strategy, empty_batch(side, batch_size))
     return peak_growth_of(lambda: back_propagate(strategy, network, batch, summed))
 
 
@@ -143,11 +145,23 @@ def back_propagate(strategy: Strategy, network: SegmentationNetwork, batch: Batc
         torch.stack(kept).sum().backward()  # type: ignore[no-untyped-call]
 
 
-def _batch(side: int, batch_size: int) -> Batch:
-    image = torch.rand(batch_size, 3, side, side)
-    mask = torch.zeros(batch_size, side, side, dtype=torch.int64)
+def empty_batch(side: int, batch_size: int, device: str = "cpu") -> Batch:
+    """Makes all streams of a step out of noise and one class.
+
+    Args:
+        side: side of the images in pixels.
+        batch_size: images of each stream.
+        device: where.
+    """
+    image = torch.rand(batch_size, 3, side, side, device=device)
+    mask = torch.zeros(batch_size, side, side, dtype=torch.int64, device=device)
     return {
         "source": {"image": image, "mask": mask, "name": []},
         "labelled_target": {"image": image, "mask": mask, "name": []},
         "target": {"image": image, "name": []},
     }
+
+
+def needed(strategy: Strategy, batch: Batch) -> Batch:
+    """Returns the streams that a strategy requires, without the optional ones."""
+    return cast(Batch, {stream: images for stream, images in batch.items() if stream in strategy.required_streams})

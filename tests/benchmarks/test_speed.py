@@ -13,6 +13,7 @@ from lightning.pytorch import Trainer
 from tiny import assert_gradients_close
 
 from benchmarks.comparison import Comparison
+from benchmarks.gpu import gpu_steps
 from benchmarks.image_folder import write_image_folder
 from benchmarks.input_pipeline import CROP, batch_by_hand
 from benchmarks.report import report
@@ -23,7 +24,7 @@ from benchmarks.training_step import InTurns, TwoOptimizersByHand
 from datamodules import CrossDomainDataModule, FolderDomain
 from datamodules.dataset import DomainDataset, MaskReader
 from datamodules.transforms import TrainTransform
-from lightning_app.network import SegmentationNetwork
+from lightning_app.network import NetworkSpec, SegmentationNetwork
 from lightning_app.segmenter import Segmenter
 from strategies import AdversarialAlignment, SourceOnly, Strategy
 
@@ -140,6 +141,20 @@ def test_terms_one_by_one_and_their_sum_are_the_same_work(name: str) -> None:
         parameters = [*network.named_parameters(), *strategy.named_parameters()]
         found.append({name: p.grad for name, p in parameters if p.grad is not None})
     assert_gradients_close(*found)
+
+
+def test_the_part_for_a_gpu_runs_every_strategy_where_there_is_none() -> None:
+    spec = NetworkSpec("FPN", "tu-test_resnet", NETWORK.classes, options={"encoder_depth": 3})
+    rows = list(gpu_steps(1, side=32, batch_size=2, networks={"tiny": spec}, device="cpu", steps=1))
+    assert [row.case for row in rows] == [f"tiny, {name}, 2 × 32²" for name in OF_TERMS]
+    assert all(row.unit == "images a second" and row.segue > 0 < row.reference for row in rows)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says so where there is no GPU; run it on such a machine")
+def test_the_part_for_a_gpu_is_refused_without_one(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--only=gpu"])
+    assert "the part 'gpu' needs a GPU" in capsys.readouterr().err
 
 
 def test_input_by_hand_reads_what_the_data_set_reads(tmp_path: Path) -> None:
