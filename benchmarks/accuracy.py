@@ -141,10 +141,12 @@ def measure(pair: str, method: str, seed: int, steps: int, folder: Path) -> Row:
         folder: folder of all runs.
     """
     about, how = PAIRS[pair], METHODS[method]
-    here = _run_folder(folder, pair, method, seed)
+    here = _run_folder(folder, pair, method, seed, steps)
     options = [word.format(eighth=steps // 8) for word in how.options]
     if how.from_source:
-        source = _run_folder(folder, pair, LOWER, seed) / "checkpoints" / "last.ckpt"
+        source = _run_folder(folder, pair, LOWER, seed, steps) / "checkpoints" / "last.ckpt"
+        if not source.is_file():  # The rows are kept, but the runs are not.
+            measure(pair, LOWER, seed, steps, folder)
         options += ["--model.init_from", f"{source}"]
     common = [
         "--config",
@@ -264,8 +266,8 @@ def main(args: Sequence[str] | None = None) -> None:
         Console(width=140).print(table(pair, rows))
 
 
-def _run_folder(folder: Path, pair: str, method: str, seed: int) -> Path:
-    return folder / pair / method.replace(", ", "_").replace(" ", "_") / f"seed{seed}"
+def _run_folder(folder: Path, pair: str, method: str, seed: int, steps: int) -> Path:
+    return folder / f"{steps}_steps" / pair / method.replace(", ", "_").replace(" ", "_") / f"seed{seed}"
 
 
 def _count(pair: Pair, labels: str) -> int:

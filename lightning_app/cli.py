@@ -72,11 +72,11 @@ def main(args: Sequence[str] | None = None) -> None:
     elif command == "strategies":
         from lightning_app.commands.strategies import main as strategies
 
-        strategies()
+        strategies(arguments[1:])
     elif command == "doctor":
         from lightning_app.commands.doctor import main as doctor
 
-        doctor()
+        doctor(arguments[1:])
     else:
         from lightning_app.command_line import run
 

@@ -188,10 +188,22 @@ class SegmentationNetwork(nn.Module):
             else:
                 decoded = self.decoder(list(features))
             logits: Tensor = self.segmentation_head(decoded)
+        return self.to_image_size(logits, size)
+
+    def to_image_size(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Enlarges maps of the padded image to its size, and cuts the padding off.
+
+        Args:
+            maps: (B, C, h, w) that cover the padded image, such as logits of a coarse feature map.
+            size: (H, W) of the image before padding.
+
+        Returns:
+            (B, C, H, W), pixel on pixel with the image.
+        """
         padded = self._padded_size(size)
-        if logits.shape[-2:] != padded:
-            logits = functional.interpolate(logits, padded, mode="bilinear", align_corners=False)
-        return logits[..., : size[0], : size[1]]
+        if maps.shape[-2:] != padded:
+            maps = functional.interpolate(maps, padded, mode="bilinear", align_corners=False)
+        return maps[..., : size[0], : size[1]]
 
     def stages(self) -> list[Stage]:
         """Finds the encoder's stages: a stage's parameters are those that its map is the first to depend on.
@@ -226,6 +238,8 @@ class SegmentationNetwork(nn.Module):
                 module.training = mode
             for parameter, flag in flags.items():
                 parameter.requires_grad = flag
+        if not found:
+            raise ValueError(f"encoder {self.spec.encoder} has no parameter that one of its feature maps depends on.")
         found[-1].parameters.extend(left)
         return found
 
@@ -236,7 +250,7 @@ class SegmentationNetwork(nn.Module):
             size = (side, side) if isinstance(side, int) else tuple(side)
             try:
                 return self.features(self.mean.new_zeros(1, self.spec.in_channels, *size))
-            except ValueError as error:
+            except (ValueError, RuntimeError) as error:  # Not every encoder says it by its own assertion.
                 refused = error
         raise refused
 

@@ -47,11 +47,17 @@ def check_groups(groups: list[ParameterGroup], *owners: nn.Module) -> None:
         owners: the modules whose parameters are to be trained.
 
     Raises:
-        ValueError: naming the parameters that are missing, repeated, frozen or foreign.
+        ValueError: naming the parameters that are missing, repeated, frozen or foreign, or a name that two groups have.
     """
     names = {id(parameter): name for owner in owners for name, parameter in owner.named_parameters()}
     trainable = {id(parameter) for owner in owners for parameter in owner.parameters() if parameter.requires_grad}
     seen: dict[int, str] = {}
+    titles = [group["name"] for group in groups]
+    for title in titles:
+        if titles.count(title) > 1:
+            raise ValueError(
+                f"parameter_groups: two groups are named '{title}', and would be one in the log; rename one."
+            )
     for group in groups:
         for parameter in group["params"]:
             name = names.get(id(parameter), "a parameter of neither the network nor the strategy")

@@ -163,6 +163,10 @@ class Segmenter(LightningModule):
                 f"with {self.labels_used} target labels."
             )
 
+    def on_train_start(self) -> None:
+        """Enters training mode: Lightning leaves a module as it finds it."""
+        self.train()
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Back-propagates the strategy's terms one by one and hands Lightning the anchored total.
 
@@ -182,11 +186,20 @@ class Segmenter(LightningModule):
         with without_gradients(self.held):
             for named in strategy.losses(self._network, batch, self.step):
                 self._check_terms(named, terms)
-                self._backward(torch.stack(list(named.values())).sum() / accumulate)
-                self.accumulating = True
+                summed = torch.stack(list(named.values())).sum()
+                # A term about layers that are held back or frozen has no graph.
+                if summed.requires_grad:
+                    self._backward(summed / accumulate)
+                    self.accumulating = True
                 terms.update({name: value.detach() for name, value in named.items()})
+                del named, summed
         if not terms:
             raise ValueError(f"{strategy.name}.losses yielded no term; yield at least one per step.")
+        if not self.accumulating:
+            raise ValueError(
+                f"{strategy.name}: no term of step {self.step.index} depends on anything that trains in it; the terms "
+                f"are {', '.join(terms)}. Let a part train that they depend on."
+            )
         total = torch.stack(list(terms.values())).sum()
         files = [name for stream in cast("dict[str, DomainBatch]", batch).values() for name in stream["name"]]
         self.flags.post(self.step.index, terms, files, self.stop_wanted)

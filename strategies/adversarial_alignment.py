@@ -30,7 +30,8 @@ Level = Literal["features", "output", "entropy"]
 Objective = Literal["non_saturating", "gradient_reversal"]
 
 WATCH_EVERY = 100
-"""Optimizer steps between two looks at the discriminator's accuracy, which cost a synchronisation."""
+"""Optimizer steps between two looks at how the discriminators did, which cost a synchronisation."""
+NOTHING, WON, GUESSING = 0, 1, 2
 
 
 class AdversarialAlignment(Strategy):
@@ -41,6 +42,9 @@ class AdversarialAlignment(Strategy):
     (AdaptSegNet, ADVENT); for ``gradient_reversal`` D's own loss with the opposite sign, times weight and times
     2 / (1 + e^(−10 · progress)) − 1 (DANN). All gradients are taken at the same weights and one optimizer steps, which
     gives the gradients of the papers' two optimizers.
+
+    Source and target pass through the network one after the other: each is normalised by its own batch, and BatchNorm's
+    running statistics, which evaluation uses, become a mix of both.
 
     Reference: Tsai et al., AdaptSegNet, CVPR 2018, https://arxiv.org/abs/1802.10349 (output); Vu et al., ADVENT,
     CVPR 2019, https://arxiv.org/abs/1811.12833 (entropy); Ganin et al., DANN, JMLR 2016,
@@ -74,7 +78,8 @@ class AdversarialAlignment(Strategy):
     required_streams = ("source", "target")
     optional_streams = ("labelled_target",)
 
-    accuracies: Tensor
+    tallies: Tensor
+    verdicts: Tensor
 
     def __init__(
         self,
@@ -130,11 +135,14 @@ class AdversarialAlignment(Strategy):
         self.auxiliary_head: nn.Module | None = None
         self.discriminators = nn.ModuleList()
         self._maps: list[int] = []
-        # Of source and target, running means over about as many steps as are between two looks.
-        self.register_buffer("accuracies", torch.full((2,), 0.5))
+        self._accuracies: list[Tensor] = []
 
     def build(self, network: Network, classes: Sequence[str]) -> None:
         """Makes a discriminator for each kind of map, and the auxiliary head."""
+        # Since the last look, of each discriminator: in how many batches it was watched, had won, and was guessing.
+        self.register_buffer("tallies", torch.zeros(len(self.weights), 3, dtype=torch.int64))
+        # What was said of each, so that it is not said again.
+        self.register_buffer("verdicts", torch.zeros(len(self.weights), dtype=torch.int64))
         if self.level == "features":
             stages = network.stages()
             for number in self.stages:
@@ -150,6 +158,7 @@ class AdversarialAlignment(Strategy):
 
     def losses(self, network: Network, batch: Batch, step: Step) -> Losses:
         """Yields the loss on the source, the network's adversarial term and the discriminator's."""
+        self._accuracies = []
         yield from labelled_target_terms(self.criterion, network, batch)
         if self.objective == "gradient_reversal":
             yield from self._reversed(network, batch, step)
@@ -159,24 +168,24 @@ class AdversarialAlignment(Strategy):
     def _reversed(self, network: Network, batch: Batch, step: Step) -> Losses:
         ramp = 2 / (1 + math.exp(-10 * step.index / max(1, step.total))) - 1
         for domain, images in ((SOURCE, batch["source"]), (TARGET, batch["target"])):
-            terms, maps = self._forward(network, images)
+            terms, maps = self._forward(network, images, step)
             # The network's share of the discriminator's own gradient is what it would get times −weight.
             maps = [reverse_gradient(one, ramp * weight) for one, weight in zip(maps, self.weights, strict=True)]
             yield {**terms, **self._discriminate(maps, domain, step)}
             del terms, maps
 
     def _non_saturating(self, network: Network, batch: Batch, step: Step) -> Losses:
-        terms, maps = self._forward(network, batch["source"])
+        terms, maps = self._forward(network, batch["source"], step)
         source_maps = [one.detach() for one in maps]
         del maps
         yield terms
         del terms
-        _, maps = self._forward(network, batch["target"])
+        _, maps = self._forward(network, batch["target"], step)
         fooling = []
         for discriminator, one, weight in zip(self.discriminators, maps, self.weights, strict=True):
             # Its parameters detached, the discriminator gets no gradient from the network's term.
             still = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
-            answers: Tensor = functional_call(discriminator, still, (one,))
+            answers: Tensor = functional_call(discriminator, still, (_like(discriminator, one),))
             fooling.append(weight * domain_loss(answers, SOURCE, self.loss))
         target_maps = [one.detach() for one in maps]
         del maps, one, answers
@@ -185,7 +194,7 @@ class AdversarialAlignment(Strategy):
         yield self._discriminate(source_maps, SOURCE, step)
         yield self._discriminate(target_maps, TARGET, step)
 
-    def _forward(self, network: Network, images: DomainBatch) -> tuple[dict[str, Tensor], list[Tensor]]:
+    def _forward(self, network: Network, images: DomainBatch, step: Step) -> tuple[dict[str, Tensor], list[Tensor]]:
         """Returns the terms on the masks, where there are any, and the maps to be aligned."""
         size = (images["image"].shape[-2], images["image"].shape[-1])
         features = network.features(images["image"])
@@ -197,10 +206,14 @@ class AdversarialAlignment(Strategy):
         else:
             logits = [network.decode(features, size)]
             if self.auxiliary_head is not None:
-                coarse = self.auxiliary_head(features[self._maps[0]])
-                logits.append(functional.interpolate(coarse, size, mode="bilinear", align_corners=False))
+                logits.append(network.to_image_size(self.auxiliary_head(features[self._maps[0]]), size))
             entropy = self.level == "entropy"
             maps = [self_information(one) if entropy else one.float().softmax(dim=1) for one in logits]
+        if step.index == 0 and not labelled and not any(one.requires_grad for one in maps):
+            rank_zero_warn(
+                "AdversarialAlignment aligns nothing in this step: what its maps depend on is frozen, or held back "
+                "until a later step."
+            )
         terms: dict[str, Tensor] = {}
         if labelled:
             terms["segmentation"] = self.criterion(logits[0], images["mask"])
@@ -210,20 +223,27 @@ class AdversarialAlignment(Strategy):
 
     def _discriminate(self, maps: list[Tensor], domain: float, step: Step) -> dict[str, Tensor]:
         """Returns the discriminators' own term on the maps of one domain, and notes their accuracy."""
-        answers = [one(given) for one, given in zip(self.discriminators, maps, strict=True)]
-        accuracy = torch.stack([domain_accuracy(one, domain, self.loss) for one in answers]).mean()
-        self.accuracies[int(domain)].lerp_(accuracy, 1 / WATCH_EVERY)
+        answers = [one(_like(one, given)) for one, given in zip(self.discriminators, maps, strict=True)]
+        accuracies = torch.stack([domain_accuracy(one, domain, self.loss) for one in answers])
         name = "source" if domain == SOURCE else "target"
-        step.log(f"discriminator_accuracy/{name}", accuracy)
+        step.log(f"discriminator_accuracy/{name}", accuracies.mean())
+        self._accuracies.append(accuracies)
+        if len(self._accuracies) == 2:
+            source, target = self._accuracies
+            won = torch.minimum(source, target) > 0.98
+            guessing = (source + target - 1).abs() < 0.1
+            self.tallies += torch.stack([torch.ones_like(won), won, guessing], dim=1)
         return {
             f"discriminator_{name}": torch.stack([domain_loss(one, domain, self.loss) for one in answers]).sum() / 2
         }
 
     def parameter_groups(self, network: Network) -> list[ParameterGroup]:
         """Gives the discriminators a learning rate and betas of their own, and no weight decay."""
-        groups = [group for group in super().parameter_groups(network) if group["name"] != "strategy"]
-        if self.auxiliary_head is not None:
-            groups.append({"name": "auxiliary_head", "params": list(self.auxiliary_head.parameters())})
+        groups = super().parameter_groups(network)
+        apart = {id(parameter) for parameter in self.discriminators.parameters()}
+        for group in groups:
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) not in apart]
+        groups = [group for group in groups if group["params"]]
         groups.append(
             {
                 "name": "discriminator",
@@ -239,18 +259,28 @@ class AdversarialAlignment(Strategy):
         """Says now and then in plain words when the discriminator cannot teach."""
         if (step.index + 1) % WATCH_EVERY:
             return
-        source, target = self.accuracies.tolist()
-        now = f"The discriminator is right in {source:.0%} of the source and {target:.0%} of the target"
-        if min(source, target) > 0.98:
-            rank_zero_warn(
-                f"{now}: it has won, and its gradient says little about how to fool it. Lower "
-                "discriminator_lr, or raise weight."
-            )
-        elif abs(source + target - 1) < 0.1 and step.index + 1 >= 2 * WATCH_EVERY:
-            rank_zero_warn(
-                f"{now}: it is guessing. Either the domains look alike to it, which is the aim, or it is too weak; "
-                "if it guessed from the first steps, raise discriminator_lr."
-            )
+        verdicts = []
+        for (watched, won, guessing), before in zip(self.tallies.tolist(), self.verdicts.tolist(), strict=True):
+            verdict = WON if won > 0.9 * watched else GUESSING if guessing > 0.9 * watched else NOTHING
+            verdicts.append(verdict)
+            if verdict == WON and before != WON:
+                rank_zero_warn(
+                    f"The discriminator was right nearly everywhere in {won} of the last {watched} batches: it has "
+                    "won, and its gradient says little about how to fool it. Lower discriminator_lr, or raise weight."
+                )
+            if verdict == GUESSING and before != GUESSING:
+                rank_zero_warn(
+                    f"The discriminator was right in about half of the places in {guessing} of the last {watched} "
+                    "batches: it is guessing. Either the domains look alike to it, which is the aim, or it is too "
+                    "weak; if it guessed from the first steps, raise discriminator_lr."
+                )
+        self.verdicts.copy_(torch.tensor(verdicts))
+        self.tallies.zero_()
+
+
+def _like(discriminator: nn.Module, maps: Tensor) -> Tensor:
+    # Under true half precision its weights are not float32; autocast does without.
+    return maps.to(next(discriminator.parameters()).dtype)
 
 
 def _pick(stages: Sequence[Stage], number: int, argument: str) -> Stage:

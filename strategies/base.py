@@ -52,6 +52,9 @@ class Network(Protocol):
     def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Maps the encoder's maps to (B, classes, H, W) logits of the given size."""
 
+    def to_image_size(self, maps: Tensor, size: tuple[int, int]) -> Tensor:
+        """Enlarges maps that cover the padded image to the image's own (H, W)."""
+
     def stages(self) -> list[Stage]:
         """Returns the encoder's stages that have parameters, from the image to the deepest map."""
 

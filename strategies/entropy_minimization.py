@@ -12,6 +12,9 @@ class EntropyMinimization(Strategy):
 
     Loss: CE(source) + weight · mean over target pixels of −Σ p log p / log C.
 
+    Source and target pass through the network one after the other: each is normalised by its own batch, and BatchNorm's
+    running statistics, which evaluation uses, become a mix of both.
+
     Reference: Vu et al., ADVENT, CVPR 2019, https://arxiv.org/abs/1811.12833
     Costs: one more forward and backward, on the target images
     Differs from the paper: one level, no class-ratio prior, and target labels are learned from where they were given.

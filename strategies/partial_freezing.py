@@ -10,7 +10,7 @@ from torch import nn
 
 from datamodules.batch import Batch
 from strategies.base import LearningRateScale, Losses, Network, ParameterGroup, Step, Strategy
-from strategies.components.freezing import is_normalization, layers_with_statistics, parts
+from strategies.components.freezing import is_normalization, layers_with_statistics, parts, stand_still
 from strategies.fine_tune import FineTune
 from strategies.wrapper import Wrapper
 
@@ -34,8 +34,8 @@ class PartialFreezing(Wrapper):
         train: what trains from the first step: names of parts (``encoder`` is all its stages), patterns of parameter
             names such as ``encoder.layer4.*``, or a share of the parts, in (0, 1], counted from the head.
         thaw: when the other parts follow: a number trains one more part each time so many steps have passed, from the
-            head towards the image; a mapping gives each part the step of its own, and parts left out stay frozen;
-            None leaves all of them frozen.
+            head towards the image; a mapping gives parts or patterns a step of their own, of two that overlap the
+            one that means fewer parameters counts, and what is left out stays frozen; None leaves all of them frozen.
         thaw_unit: what ``thaw`` counts: optimizer ``steps`` or ``epochs``.
         affine: train the scales and shifts of all normalisation layers from the first step, wherever they are.
         layer_decay: factor of the learning rate from each part to the next, from the head towards the image, in
@@ -58,6 +58,13 @@ class PartialFreezing(Wrapper):
         l2_sp: float = 0.0,
     ) -> None:
         super().__init__(base or FineTune())
+        within: Strategy = self
+        while isinstance(within, Wrapper):
+            within = within.base
+            if isinstance(within, PartialFreezing):
+                raise ValueError(f"{self.name} freezes twice: let one PartialFreezing name all the parts.")
+        if not isinstance(train, int | float) and not train and not affine:
+            raise ValueError("PartialFreezing.train is empty: name at least one part, or set affine.")
         if isinstance(train, int | float) and not 0 < train <= 1:
             raise ValueError(f"PartialFreezing.train is {train}; as a share of the parts it is in (0, 1].")
         times = thaw.values() if isinstance(thaw, Mapping) else [] if thaw is None else [thaw]
@@ -123,8 +130,8 @@ class PartialFreezing(Wrapper):
                     groups.append({**group, "params": parameters})
                     continue
                 title = part if part.partition(".")[0] == group["name"] else f"{group['name']}.{part}"
-                if start == 0 and any(self._starts[name] > 0 for name in self._parts[part]):
-                    title += ".first"  # what trains in a part that waits
+                if len({self._starts[name] for name in self._parts[part]} - {math.inf}) > 1:
+                    title += f".from_{start}"
                 scale = self._scale(group.get("lr_scale", 1.0), decays[part], start)
                 made: ParameterGroup = {**group, "name": title, "params": parameters, "lr_scale": scale}
                 if self.l2_sp:
@@ -136,8 +143,7 @@ class PartialFreezing(Wrapper):
         """Keeps the statistics of frozen layers, and of those whose turn has not come."""
         super().train_mode(network, step)
         for name, start in self._still_until.items():
-            if start > self._time(step):
-                network.get_submodule(name).eval()
+            stand_still(network.get_submodule(name), start > self._time(step))
 
     def _time(self, step: Step) -> int:
         return step.epoch if self.thaw_unit == "epochs" else step.index
@@ -169,13 +175,13 @@ class PartialFreezing(Wrapper):
                 f"PartialFreezing.thaw is {self.thaw}, but every part trains from the start: leave it out."
             )
         if isinstance(self.thaw, Mapping):
-            for entry, time in self.thaw.items():
-                later = [name for name in self._named("thaw", entry) if starts[name] > 0]
-                if not later:
+            later = {entry: [n for n in self._named("thaw", entry) if starts[n] > 0] for entry in self.thaw}
+            for entry in sorted(later, key=lambda entry: -len(later[entry])):
+                if not later[entry]:
                     raise ValueError(
                         f"PartialFreezing.thaw names '{entry}', which trains from the start: leave it out."
                     )
-                starts |= dict.fromkeys(later, time)
+                starts |= dict.fromkeys(later[entry], self.thaw[entry])
         elif self.thaw is not None:
             for place, own in enumerate(waiting.values(), start=1):
                 starts |= dict.fromkeys(own, place * self.thaw)

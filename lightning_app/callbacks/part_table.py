@@ -45,21 +45,22 @@ def part_table(segmenter: Segmenter, optimizer_groups: list[dict[str, Any]]) -> 
             owners[group["name"]] = own
     for part, parameters in owners.items():
         mine = {id(parameter) for parameter in parameters}
-        rates, starts, trainable = [], [], 0
+        trainable = 0
+        turns: dict[tuple[str, str], None] = {}
         for group, made in zip(segmenter.groups, optimizer_groups, strict=True):
             count = sum(parameter.numel() for parameter in group["params"] if id(parameter) in mine)
             if count:
                 trainable += count
                 start = _first_step(segmenter, group)
-                starts.append("after the end" if start is None else f"{start}")
                 scale = scale_at(group, segmenter.step_at(start or 0))
-                rates.append("–" if start is None else f"{made['initial_lr'] * scale:.1e}")
+                rate = "–" if start is None else f"{made['initial_lr'] * scale:.1e}"
+                turns[rate, "after the end" if start is None else f"{start}"] = None
         table.add_row(
             part,
             f"{sum(parameter.numel() for parameter in parameters):,}",
             f"{trainable:,}",
-            " / ".join(dict.fromkeys(rates)) or "–",
-            " / ".join(dict.fromkeys(starts)) or "frozen",
+            " / ".join(rate for rate, _ in turns) or "–",
+            " / ".join(start for _, start in turns) or "frozen",
         )
     return table
 

@@ -1,6 +1,8 @@
 """``lightning doctor``: which versions are installed, and who took the name ``lightning``."""
 
+import argparse
 import platform
+from collections.abc import Sequence
 from importlib.metadata import distributions, version
 from pathlib import Path
 
@@ -28,8 +30,13 @@ def name_thieves() -> list[str]:
     return lines
 
 
-def main() -> None:
-    """Prints the versions, the devices and every name that another package took."""
+def main(args: Sequence[str]) -> None:
+    """Prints the versions, the devices and every name that another package took.
+
+    Args:
+        args: none but ``--help``.
+    """
+    argparse.ArgumentParser("lightning doctor", description=__doc__).parse_args(args)
     import torch
 
     console = Console()

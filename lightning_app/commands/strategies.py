@@ -1,7 +1,9 @@
 """``lightning strategies``: the methods there are, what each needs and costs, and its paper."""
 
+import argparse
 import inspect
 import re
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.padding import Padding
@@ -57,8 +59,13 @@ def papers(text: str) -> str:
     return "; ".join(", ".join(parts[1:3]) for parts in references if len(parts) > 2) or "–"
 
 
-def main() -> None:
-    """Prints the methods, each as a block: a table of so many columns would not fit a terminal."""
+def main(args: Sequence[str]) -> None:
+    """Prints the methods, each as a block: a table of so many columns would not fit a terminal.
+
+    Args:
+        args: none but ``--help``.
+    """
+    argparse.ArgumentParser("lightning strategies", description=__doc__).parse_args(args)
     console = Console(highlight=False)
     for method in methods():
         name, summary, *facts = describe(method)

@@ -34,3 +34,24 @@ def layers_with_statistics(network: Network) -> dict[str, nn.Module]:
 def is_normalization(layer: nn.Module) -> bool:
     """Tells whether a layer normalises, with or without running statistics."""
     return isinstance(layer, _NormBase | nn.LayerNorm | nn.GroupNorm | nn.RMSNorm)
+
+
+def stand_still(layer: nn.Module, still: bool) -> None:
+    """Keeps a layer in eval mode whatever ``.train()`` is called on what it is in, or lets it go.
+
+    Args:
+        layer: a normalisation layer.
+        still: whether its statistics stand still; a layer that is let go keeps its mode until the next ``.train()``.
+    """
+    if not hasattr(layer, "stands_still"):
+        if not still:
+            return
+        layer.register_forward_pre_hook(_keep_still)
+    layer.stands_still = still  # type: ignore[assignment]  # a mark, neither parameter nor module
+    if still:
+        layer.eval()
+
+
+def _keep_still(layer: nn.Module, _: object) -> None:
+    if layer.stands_still:
+        layer.eval()

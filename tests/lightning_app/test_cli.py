@@ -297,7 +297,7 @@ def test_a_killed_run_goes_on_bitwise(config: Path) -> None:
     fit += ["--checkpoint.monitor", "null", "--checkpoint.every_n_train_steps", "1", "--trainer.limit_val_batches", "0"]
     Path("wait").touch()
     # As many threads as here: sums in another order round differently.
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen([sys.executable, "-m", "lightning_app", *fit, "--run", "killed"], env=environment)
     best = Path("runs/killed/checkpoints/best.ckpt")
     for _ in range(1200):

@@ -5,7 +5,14 @@ import torch
 from torch import nn
 from torch.optim import SGD
 
-from lightning_app.optimization import PolynomialDecay, check_groups, make_optimizer
+from lightning_app.optimization import (
+    PolynomialDecay,
+    check_groups,
+    held_back,
+    make_optimizer,
+    without_gradients,
+)
+from strategies import ParameterGroup, Step
 
 
 def test_the_schedule_warms_up_and_decays_to_zero() -> None:
@@ -25,25 +32,27 @@ def test_a_schedule_without_a_meaning_is_refused(wrong: dict[str, float]) -> Non
 
 
 def test_each_group_has_its_scale_in_one_schedule() -> None:
-    first, second, third = (nn.Parameter(torch.ones(1)) for _ in range(3))
+    first, second, third, fourth = (nn.Parameter(torch.ones(1)) for _ in range(4))
     optimizer, scheduler = make_optimizer(
         [
             {"name": "encoder", "params": [first], "lr_scale": 0.1},
             {"name": "decoder", "params": [second]},
-            {"name": "thawed", "params": [third], "lr_scale": lambda step: float(step >= 2), "weight_decay": 0.0},
+            {"name": "thawed", "params": [third], "lr_scale": lambda step: float(step.index >= 2), "weight_decay": 0.0},
+            {"name": "discriminator", "params": [fourth], "lr": 0.2},
         ],
         lambda groups: SGD(groups, lr=1.0, weight_decay=0.5),
         PolynomialDecay(power=1.0),
         total_steps=4,
+        step_at=lambda index: Step(index, 4),
     )
     rates = []
     for _ in range(4):
         rates.append([group["lr"] for group in optimizer.param_groups])
         optimizer.step()
         scheduler.step()
-    expected = [[0.1, 1.0, 0.0], [0.075, 0.75, 0.0], [0.05, 0.5, 0.5], [0.025, 0.25, 0.25]]
+    expected = [[0.1, 1.0, 0.0, 0.2], [0.075, 0.75, 0.0, 0.15], [0.05, 0.5, 0.5, 0.1], [0.025, 0.25, 0.25, 0.05]]
     torch.testing.assert_close(torch.tensor(rates), torch.tensor(expected))
-    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.5, 0.5, 0.0]
+    assert [group["weight_decay"] for group in optimizer.param_groups] == [0.5, 0.5, 0.0, 0.5]
 
 
 def test_groups_that_miss_repeat_or_invent_a_parameter_are_refused() -> None:
@@ -57,3 +66,23 @@ def test_groups_that_miss_repeat_or_invent_a_parameter_are_refused() -> None:
     layer.requires_grad_(False)
     with pytest.raises(ValueError, match="nothing would be trained"):
         check_groups([], layer)
+
+
+def test_two_groups_of_one_name_are_refused() -> None:
+    layer = nn.Linear(2, 2)
+    with pytest.raises(ValueError, match="two groups are named 'a'"):
+        check_groups([{"name": "a", "params": [layer.weight]}, {"name": "a", "params": [layer.bias]}], layer)
+
+
+def test_what_is_held_back_gets_no_gradient_and_requires_one_again_afterwards() -> None:
+    first, second = nn.Linear(2, 2, bias=False), nn.Linear(2, 2, bias=False)
+    groups: list[ParameterGroup] = [
+        {"name": "first", "params": [first.weight], "lr_scale": lambda step: float(step.epoch >= 1)},
+        {"name": "second", "params": [second.weight]},
+    ]
+    assert held_back(groups, Step(7, 9, epoch=1)) == []
+    with pytest.raises(RuntimeError, match="an error of the method"), without_gradients(held_back(groups, Step(3, 9))):
+        second(first(torch.ones(1, 2))).sum().backward()
+        raise RuntimeError("an error of the method")
+    assert first.weight.grad is None and second.weight.grad is not None
+    assert first.weight.requires_grad

@@ -92,6 +92,48 @@ def test_each_term_is_freed_before_the_next_is_made(make_data: Any, make_segment
     assert freed
 
 
+class Notes(SourceOnly):
+    """Notes where it is told that training is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[str, int, int, int]] = []
+
+    def losses(self, network: Network, batch: Batch, step: Step) -> Losses:
+        self.told.append(("losses", step.index, step.total, step.epoch))
+        yield from super().losses(network, batch, step)
+
+    def after_step(self, network: Network, step: Step) -> None:
+        self.told.append(("after", step.index, step.total, step.epoch))
+
+
+def test_the_step_says_where_training_is_also_under_accumulation(
+    make_data: Any, make_segmenter: Any, make_trainer: Any
+) -> None:
+    """Five batches an epoch, two a step: three steps an epoch, the last of one batch."""
+    strategy = Notes()
+    make_trainer(max_epochs=2, limit_val_batches=0, accumulate_grad_batches=2).fit(
+        make_segmenter(strategy), make_data(steps_per_epoch=5)
+    )
+    expected = []
+    for index, batches in enumerate([2, 2, 1, 2, 2, 1]):
+        where = (index, 6, index // 3)
+        expected += [("losses", *where)] * batches + [("after", *where)]
+    assert strategy.told == expected
+
+
+def test_a_step_in_which_nothing_trains_names_the_terms(make_data: Any, make_segmenter: Any, make_trainer: Any) -> None:
+    class Lost(SourceOnly):
+        def losses(self, network: Network, batch: Batch, step: Step) -> Losses:
+            for named in super().losses(network, batch, step):
+                yield {name: value.detach() for name, value in named.items()}
+
+    with pytest.raises(
+        ValueError, match="Lost: no term of step 0 depends on anything that trains in it; the terms are"
+    ):
+        make_trainer(max_steps=1, limit_val_batches=0).fit(make_segmenter(Lost()), make_data())
+
+
 class Yields(Strategy):
     def __init__(self, *dicts: dict[str, Any]) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ import tiny
 import torch
 import yaml
 
+ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("two_ranks.py")
 _spec = spec_from_file_location("two_ranks", SCRIPT)
 assert _spec is not None and _spec.loader is not None
@@ -22,7 +23,9 @@ TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 
 def run(*command: str, cwd: Path | None = None) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(Path(tiny.__file__).parent), "OMP_NUM_THREADS": "1"}
+    # The packages of this checkout, whichever is installed.
+    paths = os.pathsep.join([str(ROOT), str(Path(tiny.__file__).parent)])
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment, cwd=cwd)
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout + done.stderr

@@ -5,6 +5,7 @@ import warnings
 from typing import Any
 
 import pytest
+import tiny
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -12,7 +13,8 @@ from torch.optim import SGD
 
 from datamodules.batch import Batch
 from lightning_app.network import NetworkSpec, SegmentationNetwork
-from strategies import AdversarialAlignment, Step
+from lightning_app.optimization import check_groups
+from strategies import AdversarialAlignment, PartialFreezing, Step
 from strategies.components.discriminator import OutputDiscriminator
 from strategies.components.gradient_reversal import reverse_gradient
 
@@ -26,15 +28,19 @@ def network() -> SegmentationNetwork:
     return SegmentationNetwork(NetworkSpec("Unet", "tu-test_resnet", CLASSES, options=options))
 
 
-@pytest.fixture
-def batch() -> Batch:
+def make_batch(height: int, width: int) -> Batch:
     torch.manual_seed(1)
-    mask = torch.randint(0, 3, (2, 32, 32))
+    mask = torch.randint(0, 3, (2, height, width))
     mask[:, :4] = 255
     return {
-        "source": {"image": torch.rand(2, 3, 32, 32), "mask": mask, "name": ["a", "b"]},
-        "target": {"image": torch.rand(2, 3, 32, 32), "name": ["c", "d"]},
+        "source": {"image": torch.rand(2, 3, height, width), "mask": mask, "name": ["a", "b"]},
+        "target": {"image": torch.rand(2, 3, height, width), "name": ["c", "d"]},
     }
+
+
+@pytest.fixture
+def batch() -> Batch:
+    return make_batch(32, 32)
 
 
 def built(network: SegmentationNetwork, **arguments: Any) -> AdversarialAlignment:
@@ -69,13 +75,15 @@ def written_out(logits: Tensor, level: str) -> Tensor:
     return -probabilities * torch.log2(probabilities + 1e-30) / math.log2(3) if level == "entropy" else probabilities
 
 
+@pytest.mark.parametrize("size", [(32, 32), (37, 50)], ids=["even", "padded"])
 @pytest.mark.parametrize("loss", ["vanilla", "least_squares"])
 @pytest.mark.parametrize("auxiliary_stage", [None, -2])
 @pytest.mark.parametrize("level", ["output", "entropy"])
 def test_gradients_equal_two_optimizers_that_take_turns(
-    level: Any, auxiliary_stage: int | None, loss: Any, network: SegmentationNetwork, batch: Batch
+    level: Any, auxiliary_stage: int | None, loss: Any, size: tuple[int, int], network: SegmentationNetwork
 ) -> None:
     """AdaptSegNet's order of updates: D off, segmentation and fooling; D on, its two halves; then both step."""
+    batch = make_batch(*size)
     strategy = built(network, level=level, loss=loss, auxiliary_stage=auxiliary_stage, weight=0.3)
     heads = [] if auxiliary_stage is None else list(strategy.auxiliary_head.parameters())  # type: ignore[union-attr]
     generator = SGD([*network.parameters(), *heads], lr=0.1)
@@ -85,10 +93,13 @@ def test_gradients_equal_two_optimizers_that_take_turns(
 
     def forward(image: Tensor) -> list[Tensor]:
         features = network.features(image)
-        logits = [network.decode(features, (32, 32))]
+        logits = [network.decode(features, size)]
         if strategy.auxiliary_head is not None:
+            # The features are those of the image padded to whole strides of 8 at the bottom and on the right.
+            padded = [-(-side // 8) * 8 for side in size]
             coarse = strategy.auxiliary_head(features[-2])
-            logits.append(functional.interpolate(coarse, (32, 32), mode="bilinear", align_corners=False))
+            large = functional.interpolate(coarse, padded, mode="bilinear", align_corners=False)
+            logits.append(large[..., : size[0], : size[1]])
         return logits
 
     strategy.discriminators.requires_grad_(False)
@@ -215,20 +226,20 @@ def test_the_discriminator_is_the_papers(network: SegmentationNetwork) -> None:
 def test_the_discriminator_learns_at_its_own_rate(network: SegmentationNetwork) -> None:
     strategy = built(network, auxiliary_stage=-2, discriminator_lr=7e-5, discriminator_betas=(0.8, 0.95))
     groups = {group["name"]: group for group in strategy.parameter_groups(network)}
-    assert list(groups) == ["encoder", "decoder", "head", "auxiliary_head", "discriminator"]
+    assert list(groups) == ["encoder", "decoder", "head", "strategy", "discriminator"]
     own = groups["discriminator"]
     assert own["lr"] == 7e-5 and own["betas"] == (0.8, 0.95) and own["weight_decay"] == 0
 
 
 class _Answers(nn.Module):
-    """Has one opinion of everything."""
+    """Answers the same to everything."""
 
-    def __init__(self, answer: float) -> None:
+    def __init__(self, answers: Tensor) -> None:
         super().__init__()
-        self.answer = answer
+        self.answers = nn.Parameter(answers)
 
     def forward(self, maps: Tensor) -> Tensor:
-        return torch.full((len(maps), 1, 1, 1), self.answer)
+        return self.answers.expand(len(maps), 1, 1, -1)
 
 
 @pytest.mark.parametrize(
@@ -240,22 +251,39 @@ class _Answers(nn.Module):
         ((1.0, -1.0), (0.0, 0.0), None),
     ],
 )
-def test_it_says_in_plain_words_when_the_discriminator_cannot_teach(
-    answers: tuple[float, float], accuracies: tuple[float, float], message: str | None
+def test_it_says_once_in_plain_words_when_a_discriminator_cannot_teach(
+    answers: tuple[float, float],
+    accuracies: tuple[float, float],
+    message: str | None,
+    network: SegmentationNetwork,
 ) -> None:
-    strategy = AdversarialAlignment()
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        for index in range(600):
-            step = Step(index, 600)
-            for place, answer in enumerate(answers):
-                strategy.discriminators = nn.ModuleList([_Answers(answer)])
-                strategy._discriminate([torch.zeros(2, 3, 4, 4)], float(place), step)
-            strategy.after_step(None, step)  # type: ignore[arg-type]
+    """Of two discriminators the second is of one opinion; the first is right in three places of four."""
+    strategy = built(network, level="features", stages=(0, 1))
+    said: dict[int, list[str]] = {}
+    for index in range(600):
+        step = Step(index, 600)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            strategy._accuracies = []
+            for domain, answer in enumerate(answers):
+                useful = torch.tensor([-1.0, -1.0, -1.0, 1.0]) * (1 - 2 * domain)
+                strategy.discriminators = nn.ModuleList([_Answers(useful), _Answers(torch.full((4,), answer))])
+                strategy._discriminate([torch.zeros(2, 3, 1, 1)] * 2, float(domain), step)
+            # From batch 150 on it has an opinion; before that it is as useful as the first.
+            if index < 150:
+                strategy.tallies[1] = strategy.tallies[0]
+            strategy.after_step(network, step)
+        said |= {index: [str(one.message) for one in caught]} if caught else {}
     logged = {name: float(value) for name, value in step.logged.items()}
-    assert logged == {"discriminator_accuracy/source": accuracies[0], "discriminator_accuracy/target": accuracies[1]}
-    assert bool(caught) == bool(message)
-    assert all(message and message in str(one.message) for one in caught)
+    assert logged["discriminator_accuracy/source"] == pytest.approx((0.75 + accuracies[0]) / 2)
+    assert logged["discriminator_accuracy/target"] == pytest.approx((0.75 + accuracies[1]) / 2)
+    # At the end of the first hundred batches of which nine in ten were so.
+    assert list(said) == ([299] if message else [])
+    assert all(message and message in one for messages in said.values() for one in messages)
+
+
+def test_what_was_said_is_in_the_checkpoint(network: SegmentationNetwork) -> None:
+    assert {"tallies", "verdicts"} <= built(network).state_dict().keys()
 
 
 @pytest.mark.parametrize(
@@ -271,6 +299,34 @@ def test_it_says_in_plain_words_when_the_discriminator_cannot_teach(
 def test_options_that_do_not_go_together_are_refused(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         AdversarialAlignment(**arguments)
+
+
+def test_a_variant_may_have_a_part_of_its_own(network: SegmentationNetwork) -> None:
+    class Variant(AdversarialAlignment):
+        def build(self, network: Any, classes: Any) -> None:
+            super().build(network, classes)
+            self.scale = nn.Parameter(torch.ones(1))
+
+    strategy = Variant()
+    strategy.build(network, CLASSES)
+    groups = strategy.parameter_groups(network)
+    check_groups(groups, network, strategy)
+    assert [group["name"] for group in groups] == ["encoder", "decoder", "head", "strategy", "discriminator"]
+
+
+@pytest.mark.parametrize("level", ["features", "output", "entropy"])
+def test_true_half_precision_trains(level: Any, make_trainer: Any) -> None:
+    segmenter = tiny.make_segmenter(AdversarialAlignment(level=level, auxiliary_stage=None), **tiny.SMALLER_NETWORK)
+    make_trainer(max_steps=2, limit_val_batches=0, precision="bf16-true").fit(segmenter, tiny.make_data())
+    assert all(value.isfinite().all() for value in segmenter.state_dict().values())
+
+
+def test_aligning_what_is_frozen_is_said(make_trainer: Any) -> None:
+    strategy = PartialFreezing(AdversarialAlignment(level="features", objective="non_saturating"))
+    with pytest.warns(UserWarning, match="AdversarialAlignment aligns nothing in this step"):
+        make_trainer(max_steps=1, limit_val_batches=0).fit(
+            tiny.make_segmenter(strategy, **tiny.SMALLER_NETWORK), tiny.make_data()
+        )
 
 
 def test_a_stage_that_does_not_exist_is_refused(network: SegmentationNetwork) -> None:

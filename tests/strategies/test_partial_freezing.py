@@ -49,6 +49,40 @@ def test_the_stages_of_a_resnet_are_its_layers(network: SegmentationNetwork) -> 
     )
 
 
+def test_finding_the_stages_leaves_no_trace(network: SegmentationNetwork) -> None:
+    network.encoder.requires_grad_(False)
+    network.decoder.eval()
+    flags = [parameter.requires_grad for parameter in network.parameters()]
+    modes = [module.training for module in network.modules()]
+    before = {name: value.clone() for name, value in network.state_dict().items()}
+    chance = torch.get_rng_state()
+    with torch.inference_mode():
+        network.stages()
+    assert [parameter.requires_grad for parameter in network.parameters()] == flags
+    assert [module.training for module in network.modules()] == modes
+    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), chance) and all(p.grad is None for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("architecture", "encoder", "stages"),
+    [
+        ("Segformer", "mit_b0", 4),
+        ("Unet", "efficientnet-b0", 5),
+        ("PSPNet", "resnet18", 3),
+        ("DPT", "tu-test_vit", 4),
+        ("FPN", "tu-coatnet_pico_rw_224", 5),  # takes images of its own size only, and does not say so
+    ],
+)
+def test_every_kind_of_encoder_has_stages(architecture: str, encoder: str, stages: int) -> None:
+    network = SegmentationNetwork(NetworkSpec(architecture, encoder, CLASSES))
+    found = parts(network)
+    assert list(found) == [*(f"encoder.{number}" for number in range(stages)), "decoder", "head"]
+    assert sorted(name for names in found.values() for name in names) == sorted(
+        name for name, _ in network.named_parameters()
+    )
+
+
 @pytest.mark.parametrize(
     ("train", "expected"),
     [
@@ -111,6 +145,22 @@ def test_a_mapping_thaws_what_it_names_and_leaves_the_rest_frozen(network: Segme
     assert not trained(network) & {"encoder.conv1", "encoder.layer1"}
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_two_entries_that_overlap_the_narrower_counts(order: int, network: SegmentationNetwork) -> None:
+    entries = [("encoder.2", 3), ("encoder", 5)][::order]
+    strategy = built(network, thaw=dict(entries))
+    assert scales(strategy, network, Step(3, 9)) == {
+        "decoder": 1.0, "head": 1.0, "encoder.2": 1.0, "encoder.0": 0.0, "encoder.1": 0.0, "encoder.3": 0.0
+    }  # fmt: skip
+
+
+def test_starts_within_a_part_are_told_apart_in_the_log(network: SegmentationNetwork) -> None:
+    strategy = built(network, thaw={"encoder.layer2.*conv1*": 1, "encoder.layer2.*conv2*": 2})
+    assert scales(strategy, network, Step(1, 9)) == {
+        "decoder": 1.0, "head": 1.0, "encoder.2.from_1": 1.0, "encoder.2.from_2": 0.0
+    }  # fmt: skip
+
+
 def test_statistics_stand_still_until_the_turn_of_their_layer(network: SegmentationNetwork) -> None:
     strategy = built(network, train=["head"], thaw=10)
     for index, moving in [(0, set()), (10, {"decoder"}), (20, {"decoder", "layer3", "layer4"})]:
@@ -151,7 +201,7 @@ def test_the_pull_is_half_the_squared_distance_and_replaces_weight_decay(network
     pull = next(named["l2_sp"] for named in strategy.losses(network, batch, Step(0, 1)) if "l2_sp" in named)
     own = {name: p for name, p in network.named_parameters() if not name.startswith("encoder")}
     wanted = math.fsum(float(((p.detach() - start[name]).double() ** 2).sum()) for name, p in own.items()) * 0.3 / 2
-    assert float(pull) == pytest.approx(wanted, rel=1e-5)
+    assert float(pull.detach()) == pytest.approx(wanted, rel=1e-5)
     network.zero_grad()
     pull.backward()
     for name, parameter in own.items():
@@ -180,6 +230,11 @@ def test_held_layers_cost_no_backward(make_trainer: Any) -> None:
 
 def test_any_train_call_leaves_frozen_statistics_alone(make_trainer: Any) -> None:
     class Careless(EntropyMinimization):
+        def losses(self, network: Any, batch: Any, step: Any) -> Any:
+            network.eval()
+            network.train()  # as pseudo-labels are made
+            yield from super().losses(network, batch, step)
+
         def after_step(self, network: Any, step: Any) -> None:
             network.train()
 
@@ -208,6 +263,8 @@ def test_the_step_of_a_late_part_is_the_first_step_of_its_moments(make_trainer: 
     ("arguments", "message"),
     [
         ({"train": ["encoder.9"]}, r"names 'encoder.9', which is no part.* The parts are encoder.0, .*, decoder, head"),
+        ({"train": []}, "train is empty: name at least one part, or set affine"),
+        ({"base": PartialFreezing(SourceOnly())}, r"PartialFreezing\(PartialFreezing\(SourceOnly\)\) freezes twice"),
         ({"train": 0.0}, "as a share of the parts it is in"),
         ({"train": 1.0, "thaw": 5}, "every part trains from the start"),
         ({"thaw": {"head": 5}}, "names 'head', which trains from the start"),
@@ -233,8 +290,8 @@ def test_what_the_base_froze_stays_frozen(network: SegmentationNetwork) -> None:
 
 
 def test_a_wrapper_is_named_with_what_is_in_it(network: SegmentationNetwork) -> None:
-    strategy = PartialFreezing(PartialFreezing(EntropyMinimization()))
-    assert strategy.name == "PartialFreezing(PartialFreezing(EntropyMinimization))"
+    strategy = PartialFreezing(EntropyMinimization())
+    assert strategy.name == "PartialFreezing(EntropyMinimization)"
     assert set(strategy.required_streams) == {"source", "target"} and strategy.teacher is None
     assert strategy.inference_network(network, "target") is network
     assert isinstance(strategy.base, nn.Module)
