@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from tiny import SMALLER_NETWORK
+from tiny import NETWORK
 
 from lightning_app.cli import main
 from lightning_app.commands.strategies import COLUMNS, describe, methods
@@ -33,7 +33,7 @@ def test_the_method_of_the_page_trains(page: str, tmp_path: Path, monkeypatch: p
     Path("mine.yaml").write_text(config)
     streets = {"class_path": "SyntheticStreets", "init_args": {"size": [32, 48], "train": 4, "val": 1, "test": 1}}
     data = {"source": streets, "target": streets, "crop": [32, 32], "batch_size": 2, "workers": 0}
-    Path("tiny.yaml").write_text(yaml.safe_dump({"model": SMALLER_NETWORK, "data": {"init_args": data}}))
+    Path("tiny.yaml").write_text(yaml.safe_dump({"model": NETWORK, "data": {"init_args": data}}))
     quiet = ["--trainer.accelerator", "cpu", "--trainer.max_steps", "2", "--trainer.enable_progress_bar", "false"]
     main(["fit", "--config", "tiny.yaml", "--config", "mine.yaml", *quiet, "--run", "mine"])
     checkpoint = torch.load("runs/mine/checkpoints/last.ckpt", weights_only=True)

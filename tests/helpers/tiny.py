@@ -19,11 +19,6 @@ from strategies import Step, Strategy
 
 NETWORK: dict[str, Any] = {
     "architecture": "FPN",  # its decoder has dropout, so that chance matters
-    "encoder": "resnet18",
-    "options": {"encoder_depth": 4, "decoder_pyramid_channels": 32, "decoder_segmentation_channels": 32},
-}
-SMALLER_NETWORK: dict[str, Any] = {
-    "architecture": "FPN",
     "encoder": "tu-test_resnet",
     "options": {"encoder_depth": 3, "decoder_pyramid_channels": 32, "decoder_segmentation_channels": 32},
 }

@@ -83,7 +83,7 @@ def test_resuming_under_another_strategy_or_network_is_refused(
 ) -> None:
     for segmenter, message in [
         (make_segmenter(SourceOnly()), "strategy Teacher, not SourceOnly"),
-        (make_segmenter(Teacher(), encoder="resnet34"), "encoder resnet18, not resnet34"),
+        (make_segmenter(Teacher(), encoder="resnet18"), "encoder tu-test_resnet, not resnet18"),
     ]:
         with pytest.raises(ValueError, match=message):
             make_trainer(max_steps=5).fit(segmenter, make_data(), ckpt_path=trained[0], weights_only=True)
@@ -105,4 +105,4 @@ def test_a_checkpoint_says_what_it_was_made_with(trained: tuple[Path, dict[str, 
     assert described["strategy"] == "Teacher"
     assert described["labels_used"] == 0
     assert described["inference_network"] == "strategy.copy"
-    assert described["network"]["encoder"] == "resnet18"
+    assert described["network"]["encoder"] == "tu-test_resnet"

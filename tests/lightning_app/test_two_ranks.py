@@ -94,7 +94,7 @@ def test_the_command_line_and_torchrun_train_the_same_network(tmp_path: Path) ->
     streets = {"class_path": "SyntheticStreets", "init_args": {"size": [32, 48], "train": 6, "val": 3, "test": 2}}
     config = {
         "trainer": {"max_steps": 2, "num_sanity_val_steps": 0, "enable_progress_bar": False},
-        "model": {**tiny.SMALLER_NETWORK, "strategy": tiny.STRATEGIES["partial_freezing_adversarial"]["strategy"]},
+        "model": {**tiny.NETWORK, "strategy": tiny.STRATEGIES["partial_freezing_adversarial"]["strategy"]},
         "data": {"init_args": {"source": streets, "target": streets, "crop": [32, 32], "batch_size": 2, "workers": 0}},
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))

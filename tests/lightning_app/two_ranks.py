@@ -41,7 +41,7 @@ def make_data(name: str) -> CrossDomainDataModule:
 
 def make_segmenter(name: str) -> Segmenter:
     strategy: Strategy = tiny.make_strategy(name if name in tiny.STRATEGIES else "entropy_minimization")
-    return tiny.make_segmenter(strategy, **NETWORKS.get(name, tiny.SMALLER_NETWORK))
+    return tiny.make_segmenter(strategy, **NETWORKS.get(name, tiny.NETWORK))
 
 
 def main(folder: Path) -> None:

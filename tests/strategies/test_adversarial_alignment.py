@@ -316,7 +316,7 @@ def test_a_variant_may_have_a_part_of_its_own(network: SegmentationNetwork) -> N
 
 @pytest.mark.parametrize("level", ["features", "output", "entropy"])
 def test_true_half_precision_trains(level: Any, make_trainer: Any) -> None:
-    segmenter = tiny.make_segmenter(AdversarialAlignment(level=level, auxiliary_stage=None), **tiny.SMALLER_NETWORK)
+    segmenter = tiny.make_segmenter(AdversarialAlignment(level=level, auxiliary_stage=None))
     make_trainer(max_steps=2, limit_val_batches=0, precision="bf16-true").fit(segmenter, tiny.make_data())
     assert all(value.isfinite().all() for value in segmenter.state_dict().values())
 
@@ -324,9 +324,7 @@ def test_true_half_precision_trains(level: Any, make_trainer: Any) -> None:
 def test_aligning_what_is_frozen_is_said(make_trainer: Any) -> None:
     strategy = PartialFreezing(AdversarialAlignment(level="features", objective="non_saturating"))
     with pytest.warns(UserWarning, match="AdversarialAlignment aligns nothing in this step"):
-        make_trainer(max_steps=1, limit_val_batches=0).fit(
-            tiny.make_segmenter(strategy, **tiny.SMALLER_NETWORK), tiny.make_data()
-        )
+        make_trainer(max_steps=1, limit_val_batches=0).fit(tiny.make_segmenter(strategy), tiny.make_data())
 
 
 def test_a_stage_that_does_not_exist_is_refused(network: SegmentationNetwork) -> None:

@@ -66,7 +66,7 @@ def make_data(name: str, target: SyntheticStreets | None = None) -> CrossDomainD
 
 
 def make_segmenter(name: str) -> Segmenter:
-    return tiny.make_segmenter(tiny.make_strategy(name), **tiny.SMALLER_NETWORK)
+    return tiny.make_segmenter(tiny.make_strategy(name))
 
 
 @dataclass
@@ -226,7 +226,7 @@ def test_a_checkpoint_scores_the_same_under_its_own_strategy_another_and_none(
 ) -> None:
     data = make_data(whole.name)
     scores = make_trainer().validate(deepcopy(whole.segmenter), data, verbose=False)[0]
-    segmenter = tiny.make_segmenter(other and other(), **tiny.SMALLER_NETWORK)
+    segmenter = tiny.make_segmenter(other and other())
     path = whole.folder / f"step={STEPS}.ckpt"
     found = make_trainer().validate(segmenter, data, ckpt_path=path, verbose=False, weights_only=True)[0]
     assert dict(found) == dict(scores)

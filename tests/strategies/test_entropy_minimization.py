@@ -11,7 +11,7 @@ from strategies import EntropyMinimization, Step
 
 
 def test_terms_are_cross_entropy_and_weighted_mean_entropy() -> None:
-    segmenter = tiny.make_segmenter(None, **tiny.SMALLER_NETWORK).eval()
+    segmenter = tiny.make_segmenter(None).eval()
     network: Any = segmenter.network
     image = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     mask = torch.randint(0, 10, (2, 32, 32), generator=torch.Generator().manual_seed(1))

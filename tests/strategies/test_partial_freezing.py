@@ -192,7 +192,7 @@ def test_the_scale_of_the_base_is_multiplied(network: SegmentationNetwork) -> No
 
 def test_the_pull_is_half_the_squared_distance_and_replaces_weight_decay(network: SegmentationNetwork) -> None:
     strategy = built(network, train=["decoder", "head"], l2_sp=0.3)
-    start = {name: value.clone() for name, value in network.named_parameters()}
+    start = {name: value.detach().clone() for name, value in network.named_parameters()}
     with torch.no_grad():
         for parameter in network.parameters():
             parameter += torch.randn_like(parameter)
@@ -221,7 +221,7 @@ def test_held_layers_cost_no_backward(make_trainer: Any) -> None:
             yield from super().losses(network, batch, step)
 
     strategy = PartialFreezing(Looks(), train=["decoder", "head"], thaw={"encoder": 2})
-    segmenter = tiny.make_segmenter(strategy, **tiny.SMALLER_NETWORK)
+    segmenter = tiny.make_segmenter(strategy)
     make_trainer(max_steps=3, limit_val_batches=0).fit(segmenter, tiny.make_data())
     maps = len(seen) // 3
     assert not any(seen[: 2 * maps]) and any(seen[2 * maps :])
@@ -238,7 +238,7 @@ def test_any_train_call_leaves_frozen_statistics_alone(make_trainer: Any) -> Non
         def after_step(self, network: Any, step: Any) -> None:
             network.train()
 
-    segmenter = tiny.make_segmenter(PartialFreezing(Careless(), train=["head"]), **tiny.SMALLER_NETWORK)
+    segmenter = tiny.make_segmenter(PartialFreezing(Careless(), train=["head"]))
     before = {name: value.clone() for name, value in segmenter.network.named_buffers()}
     segmenter.train()
     trainer = make_trainer(max_steps=4, val_check_interval=2, check_val_every_n_epoch=None)
@@ -248,9 +248,7 @@ def test_any_train_call_leaves_frozen_statistics_alone(make_trainer: Any) -> Non
 
 def test_the_step_of_a_late_part_is_the_first_step_of_its_moments(make_trainer: Any) -> None:
     """What a run without the wait does at its first step: Adam's moments begin when the part does."""
-    segmenter = tiny.make_segmenter(
-        PartialFreezing(SourceOnly(), train=["head"], thaw={"decoder": 2}), **tiny.SMALLER_NETWORK
-    )
+    segmenter = tiny.make_segmenter(PartialFreezing(SourceOnly(), train=["head"], thaw={"decoder": 2}))
     trainer = make_trainer(max_steps=3, limit_val_batches=0)
     trainer.fit(segmenter, tiny.make_data())
     state = trainer.optimizers[0].state
