@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_app.command_line import run
+from lightning_app.weights import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy.csv"
@@ -175,13 +176,12 @@ def measure(pair: str, method: str, seed: int, steps: int, folder: Path) -> Row:
     run(["test", "--config", about.config, "--ckpt_path", f"{last}"])
     with (here / "test.csv").open(newline="") as file:
         miou = {row["domain"]: float(row["value"]) for row in csv.DictReader(file) if row["score"] == "mIoU"}
-    labels = next((options[place + 1] for place, word in enumerate(options) if word == "--data.labels"), "0")
     return Row(
         pair,
         method,
         seed,
         steps,
-        _count(about, labels),
+        read_checkpoint(last).meta["labels_used"],
         round(miou["source"], 4),
         round(miou["target"], 4),
         " ".join(["lightning", *(f"'{word}'" if " " in word else word for word in fit)]),
@@ -268,13 +268,6 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _run_folder(folder: Path, pair: str, method: str, seed: int, steps: int) -> Path:
     return folder / f"{steps}_steps" / pair / method.replace(", ", "_").replace(" ", "_") / f"seed{seed}"
-
-
-def _count(pair: Pair, labels: str) -> int:
-    if labels != "all":
-        return int(labels)
-    target = "dusk" if "dusk" in pair.folder else "stained"
-    return len((Path(pair.folder) / target / "train.txt").read_text().split())
 
 
 def _spread(values: Sequence[float]) -> str:

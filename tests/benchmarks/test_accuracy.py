@@ -1,0 +1,88 @@
+"""The table of accuracies: its arithmetic, its order, and that it goes on where it was stopped."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from tiny import NETWORK
+
+from benchmarks import accuracy
+from benchmarks.accuracy import LOWER, METHODS, UPPER, Method, Pair, Row, gap_closed, main, plan, read_rows
+
+
+def row(method: str, seed: int, target: float, pair: str = "pair") -> Row:
+    return Row(pair, method, seed, 10, 0, 0.5, target, "lightning fit")
+
+
+def test_the_gap_is_closed_by_means() -> None:
+    assert gap_closed([0.5], [0.2], [0.8]) == "0.50"
+    assert gap_closed([0.4, 0.6], [0.1, 0.3], [0.9, 0.7]) == "0.50"
+    assert gap_closed([0.1], [0.2], [0.8]) == "-0.17"
+    # 0.2 apart; the seeds of the lower bound spread by 0.14.
+    assert gap_closed([0.4], [0.3, 0.5], [0.6, 0.6]) == "no gap"
+    assert gap_closed([0.4], [], [0.6]) == "–"
+
+
+def test_every_method_gets_a_seed_and_the_best_two_between_the_bounds_all() -> None:
+    rows: list[Row] = []
+    runs = []
+    for pair, method, seed in plan(["one", "two"], rows, seeds=2, everywhere=False):
+        runs.append((pair, method, seed))
+        rows.append(row(method, seed, list(METHODS).index(method) / 10, pair))
+    assert runs[: len(METHODS)] == [("one", method, 0) for method in METHODS]
+    best = list(METHODS)[-2:]
+    assert runs[2 * len(METHODS) :] == [(pair, m, 1) for pair in ("one", "two") for m in (LOWER, UPPER, *best)]
+    assert len(list(plan(["one"], rows, seeds=3, everywhere=True))) == 3 * len(METHODS)
+
+
+@pytest.fixture
+def tiny_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pair of generated streets, and the two bounds alone."""
+    monkeypatch.chdir(tmp_path)
+    streets = {"class_path": "SyntheticStreets", "init_args": {"size": [32, 48], "train": 4, "val": 1, "test": 1}}
+    data: dict[str, Any] = {"source": streets, "target": streets, "crop": [32, 32], "batch_size": 2, "workers": 0}
+    trainer = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}
+    Path("tiny.yaml").write_text(yaml.safe_dump({"trainer": trainer, "model": NETWORK, "data": {"init_args": data}}))
+    monkeypatch.setattr(accuracy, "PAIRS", {"tiny": Pair("tiny.yaml", ".", ())})
+    monkeypatch.setattr(accuracy, "METHODS", {name: METHODS[name] for name in (LOWER, UPPER)})
+    return tmp_path / "rows.csv"
+
+
+def measured(path: Path, steps: int) -> list[tuple[str, int, int]]:
+    main(["--pairs", "tiny", "--steps", f"{steps}", "--seeds", "1", "--results", str(path)])
+    return [(one.method, one.steps, one.target_labels) for one in read_rows(path, steps)]
+
+
+def test_it_goes_on_where_it_was_stopped(
+    tiny_pair: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    upper = METHODS[UPPER]
+    monkeypatch.setitem(accuracy.METHODS, UPPER, Method((*upper.options, "--data.labels", "99"), from_source=True))
+    with pytest.raises(SystemExit):  # there are no 99
+        measured(tiny_pair, 2)
+    first = read_rows(tiny_pair, 2)
+    assert [one.method for one in first] == [LOWER]
+    # The rows are there, but a new clone has no runs: the source's network is made again, its row is not.
+    shutil.rmtree("runs")
+    monkeypatch.setitem(accuracy.METHODS, UPPER, upper)
+    assert measured(tiny_pair, 2) == [(LOWER, 2, 0), (UPPER, 2, 4)]
+    assert read_rows(tiny_pair, 2)[0] == first[0]
+    # Runs of other steps are other runs.
+    assert measured(tiny_pair, 1) == [(LOWER, 1, 0), (UPPER, 1, 4)]
+    assert len(read_rows(tiny_pair, 2)) == 2
+    main(["--pairs", "tiny", "--steps", "2", "--show", "--results", str(tiny_pair)])
+    assert "| FineTune, all labels | 4 " in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_mistyped_pair_and_missing_data_are_named(
+    tiny_pair: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["--pairs", "tinny"])
+    assert "there is no pair 'tinny'; the pairs are tiny" in capsys.readouterr().err
+    monkeypatch.setitem(accuracy.PAIRS, "tiny", Pair("tiny.yaml", "data/nowhere", ()))
+    with pytest.raises(SystemExit):
+        main(["--pairs", "tiny"])
+    assert "there is no folder data/nowhere; tiny.yaml says what is expected" in capsys.readouterr().err
