@@ -29,7 +29,7 @@ def main(args: Sequence[str]) -> None:
     """
     parser = argparse.ArgumentParser("lightning demo", description=__doc__)
     parser.add_argument("--folder", type=Path, default=Path("runs/demo"), help="what it writes; made anew each time")
-    parser.add_argument("--steps", type=int, default=110, help="training steps of each of the three runs")
+    parser.add_argument("--steps", type=int, default=120, help="training steps of each of the three runs")
     options = parser.parse_args(args)
     if not CONFIG.is_file():
         raise FileNotFoundError(f"the demo needs {CONFIG}: run it in a clone of the repository.")
