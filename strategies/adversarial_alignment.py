@@ -59,8 +59,8 @@ class AdversarialAlignment(Strategy):
         level: which maps are aligned: the encoder's ``features``, softmax ``output`` or ``entropy`` maps.
         objective: how the network is taught; by default ``gradient_reversal`` for features, else ``non_saturating``.
         loss: the discriminator's, ``vanilla`` (binary cross-entropy) or ``least_squares``.
-        weight: factor of the network's adversarial term, ≥ 0. By default the papers': 0.001 for output and entropy,
-            0.01 for output by least squares, 0.01 for features.
+        weight: factor of the network's adversarial term, ≥ 0. By default the papers' 0.001 for output and entropy and
+            0.01 for output by least squares; for features 0.01, which is our choice.
         stages: the encoder's stages whose features are aligned, each by a discriminator of its own; negative numbers
             count from the deepest.
         auxiliary_stage: for output and entropy, the encoder's stage that gets a segmentation head of its own whose

@@ -41,12 +41,14 @@ def stand_still(layer: nn.Module, still: bool) -> None:
 
     Args:
         layer: a normalisation layer.
-        still: whether its statistics stand still; a layer that is let go keeps its mode until the next ``.train()``.
+        still: whether its statistics stand still; a layer that is let go enters training mode.
     """
     if not hasattr(layer, "stands_still"):
         if not still:
             return
         layer.register_forward_pre_hook(_keep_still)
+    elif layer.stands_still and not still:
+        layer.train()
     layer.stands_still = still  # type: ignore[assignment]  # a mark, neither parameter nor module
     if still:
         layer.eval()

@@ -145,6 +145,15 @@ def test_a_mapping_thaws_what_it_names_and_leaves_the_rest_frozen(network: Segme
     assert not trained(network) & {"encoder.conv1", "encoder.layer1"}
 
 
+def test_statistics_move_when_their_time_comes_though_their_scales_trained_before(network: SegmentationNetwork) -> None:
+    strategy = built(network, train=["head"], affine=True, thaw={"encoder.bn1.*": 5})
+    layer = network.encoder.get_submodule("bn1")
+    network.train()
+    for index, moves in [(0, False), (4, False), (5, True)]:
+        strategy.train_mode(network, Step(index, 9))  # nothing else is held back, so nobody calls .train() in between
+        assert layer.training == moves
+
+
 @pytest.mark.parametrize("order", [1, -1])
 def test_of_two_entries_that_overlap_the_narrower_counts(order: int, network: SegmentationNetwork) -> None:
     entries = [("encoder.2", 3), ("encoder", 5)][::order]
