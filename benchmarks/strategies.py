@@ -140,9 +140,9 @@ def back_propagate(strategy: Strategy, network: SegmentationNetwork, batch: Batc
         if summed:
             kept.append(total)
         else:
-            total.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(total)
     if summed:
-        torch.stack(kept).sum().backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(torch.stack(kept).sum())
 
 
 def empty_batch(side: int, batch_size: int, device: str = "cpu") -> Batch:

@@ -99,7 +99,7 @@ class SourceByHand:
             batch = to_device_values(raw)
             self._optimizer.zero_grad()
             loss = functional.cross_entropy(self.network(batch["image"]), batch["mask"], ignore_index=IGNORE)
-            loss.backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(loss)
             self._optimizer.step()
             self._scheduler.step()
 
@@ -139,12 +139,12 @@ class TwoOptimizersByHand:
                 optimizer.zero_grad()
             self.discriminator.requires_grad_(False)
             of_source = self.network(source["image"])
-            functional.cross_entropy(of_source, source["mask"], ignore_index=IGNORE).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(functional.cross_entropy(of_source, source["mask"], ignore_index=IGNORE))
             of_target = self.network(target["image"]).softmax(dim=1)
-            (self._weight * _judged(self.discriminator(of_target), 0.0)).backward()  # type: ignore[no-untyped-call]
+            torch.autograd.backward(self._weight * _judged(self.discriminator(of_target), 0.0))
             self.discriminator.requires_grad_(True)
             for maps, label in ((of_source.detach().softmax(dim=1), 0.0), (of_target.detach(), 1.0)):
-                (_judged(self.discriminator(maps), label) / 2).backward()  # type: ignore[no-untyped-call]
+                torch.autograd.backward(_judged(self.discriminator(maps), label) / 2)
             for optimizer in self._optimizers:
                 optimizer.step()
             for scheduler in self._schedulers:

@@ -46,7 +46,8 @@ class Parser(LightningArgumentParser):
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Prints the message and the nearest names, and leaves with 2."""
-        print(f"lightning: {explain(message, self.class_path)}", file=sys.stderr)
+        arguments = list(self.get_defaults().keys(branches=True, nested=False)) if self.class_path else []
+        print(f"lightning: {explain(message, self.class_path, arguments)}", file=sys.stderr)
         raise SystemExit(2)
 
 

@@ -2,7 +2,7 @@
 
 import inspect
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 
@@ -20,12 +20,13 @@ SWAPPABLE = (Strategy, Criterion, Domain, LightningDataModule)
 """The bases whose subclasses are chosen by ``class_path``."""
 
 
-def explain(message: str, class_path: str | None = None) -> str:
+def explain(message: str, class_path: str | None = None, arguments: Sequence[str] = ()) -> str:
     """Turns the parser's message into one that names the nearest thing there is.
 
     Args:
         message: what jsonargparse says.
         class_path: the class whose arguments were parsed; None for the program's own options.
+        arguments: the arguments of that class.
 
     Returns:
         The message, shortened to the mistake and its mend where it is about a name.
@@ -37,33 +38,35 @@ def explain(message: str, class_path: str | None = None) -> str:
     wrong_class = re.search(r"Expected a dot import path string: (\S+)", message)
     if wrong_class is not None:
         return _unknown_class(wrong_class[1], key[1] if key else "class_path", _bases(message))
-    owner = class_path.rpartition(".")[2] if class_path else ""
-    arguments = f"Its arguments are {', '.join(_arguments(class_path))}." if class_path else ""
     # Where a value may be of several types, the parser lists what each of them says: ours is the one to hear.
     lines = re.findall(r"^\s+- (.*)", message, flags=re.MULTILINE)
     said = [line for line in lines if not line.startswith(("Expected a", "Does not validate"))]
     if said:
         return "\n".join([f"{key[1]}: {line}" if key else line for line in said])
+    owner = class_path.rpartition(".")[2] if class_path else None
     wrong_option = re.search(r"unrecognized arguments: (?:--)?([\w.]+)|ption '([\w.]+)'", message)
     if wrong_option is not None:
         name = wrong_option[1] or wrong_option[2]
-        known = _arguments(class_path) if class_path else sorted(_options())
-        nearest = get_close_matches(name, known, n=2, cutoff=0.6 if class_path else 0.7)
-        spelled = [f"--{option}" if "." in name else option for option in nearest]
-        what = f"{owner} has no argument '{name}'." if class_path else message.strip()
-        meant = f"Did you mean {' or '.join(spelled)}?" if nearest else ""
-        return " ".join([what, *([meant] if meant else []), arguments]) if class_path else f"{what}\n{meant}".strip()
-    value = re.search(r"(?:Got|Given) value: (.*)", message)
+        return _unknown_argument(owner, name, arguments) if owner else _unknown_option(message, name)
+    # The last is the whole value, the ones before it are what is in it.
+    value = re.findall(r"(?:Got|Given) value: (.*)", message)
     if key and value:
         expected = [_plain(one) for one in re.findall(r"Expected a (.*?)(?:\. Got value.*)?$", message, re.MULTILINE)]
         place = f"{owner}.{key[1]}" if owner else key[1]
-        return f"{place} is '{value[1]}'; it takes {' or '.join(dict.fromkeys(expected))}."
+        return f"{place} is '{value[-1]}'; it takes {' or '.join(dict.fromkeys(expected))}."
     return message.strip()
 
 
-def _arguments(class_path: str) -> list[str]:
-    module, _, name = class_path.rpartition(".")
-    return list(inspect.signature(getattr(import_module(module), name)).parameters)
+def _unknown_argument(owner: str, name: str, known: Sequence[str]) -> str:
+    nearest = get_close_matches(name, known, n=2)
+    meant = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
+    return f"{owner} has no argument '{name}'.{meant} Its arguments are {', '.join(known)}."
+
+
+def _unknown_option(message: str, name: str) -> str:
+    nearest = get_close_matches(name, sorted(_options()), n=2, cutoff=0.7)
+    spelled = [f"--{option}" if "." in name else option for option in nearest]
+    return message.strip() + (f"\nDid you mean {' or '.join(spelled)}?" if nearest else "")
 
 
 def _plain(kind: str) -> str:

@@ -181,7 +181,8 @@ class Segmenter(LightningModule):
             self._optimizer.zero_grad()
         self._seed_chance()
         self.step = self.step_at(self.global_step)
-        self._hold_back()
+        self.held = held_back(self.groups, self.step)
+        strategy.train_mode(self._network, self.step)
         terms: dict[str, Tensor] = {}
         with without_gradients(self.held):
             for named in strategy.losses(self._network, batch, self.step):
@@ -214,22 +215,13 @@ class Segmenter(LightningModule):
         epoch = 0 if batches == math.inf else index // math.ceil(batches / self.trainer.accumulate_grad_batches)
         return Step(index, self.total_steps, epoch)
 
-    def _hold_back(self) -> None:
-        """Finds whose turn has not come, and lets normalisation layers stand still or move accordingly."""
-        held = held_back(self.groups, self.step)
-        if [id(parameter) for parameter in held] != [id(parameter) for parameter in self.held]:
-            self.held = held
-            self.train()  # layers whose turn has come leave eval
-        else:  # also after somebody's own .train()
-            self._strategy.train_mode(self._network, self.step)
-
     def _backward(self, loss: Tensor) -> None:
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is not None:
             loss = scaler.scale(loss)
         # The training step runs under autocast, a backward should not.
         with torch.autocast(self.device.type, enabled=False):
-            loss.backward()  # type: ignore[no-untyped-call]  # torch's own
+            torch.autograd.backward(loss)
 
     def _check_terms(self, named: dict[str, Tensor], before: dict[str, Tensor]) -> None:
         owner = self._strategy.name

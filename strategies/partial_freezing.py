@@ -111,7 +111,8 @@ class PartialFreezing(Wrapper):
                 for name, start in zip(self._pulled, self.starting_weights, strict=True)
                 if self._starts[name] <= self._time(step)
             ]
-            yield {"l2_sp": self.l2_sp / 2 * torch.stack(distances).sum()}
+            if distances:  # else everything is where it started
+                yield {"l2_sp": self.l2_sp / 2 * torch.stack(distances).sum()}
 
     def parameter_groups(self, network: Network) -> list[ParameterGroup]:
         """Splits the groups of the base by part and by start."""
@@ -141,9 +142,10 @@ class PartialFreezing(Wrapper):
 
     def train_mode(self, network: Network, step: Step) -> None:
         """Keeps the statistics of frozen layers, and of those whose turn has not come."""
-        super().train_mode(network, step)
+        # The base has the last word: what it keeps in eval must not be let go here.
         for name, start in self._still_until.items():
             stand_still(network.get_submodule(name), start > self._time(step))
+        super().train_mode(network, step)
 
     def _time(self, step: Step) -> int:
         return step.epoch if self.thaw_unit == "epochs" else step.index

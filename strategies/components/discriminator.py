@@ -14,7 +14,7 @@ DomainLoss = Literal["vanilla", "least_squares"]
 """How answers are judged: by binary cross-entropy, or by the squared distance to the label (LS-GAN)."""
 
 
-class OutputDiscriminator(nn.Sequential):
+class OutputDiscriminator(nn.Module):
     """Tells from maps of image size which domain they are of: five 4 × 4 convolutions of stride 2, leaky ReLU 0.2.
 
     Maps (B, C, H, W) to (B, 1, H / 32, W / 32) answers, low for the source and high for the target.
@@ -25,13 +25,12 @@ class OutputDiscriminator(nn.Sequential):
         channels: channels of the maps, such as the number of classes.
     """
 
-    smallest_side = 32
-
     def __init__(self, channels: int) -> None:
+        super().__init__()
         layers: list[nn.Module] = []
         for before, after in pairwise([channels, 64, 128, 256, 512]):
             layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-        super().__init__(*layers, nn.Conv2d(512, 1, 4, stride=2, padding=1))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(512, 1, 4, stride=2, padding=1))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Returns one answer a place.
@@ -39,12 +38,12 @@ class OutputDiscriminator(nn.Sequential):
         Raises:
             ValueError: if the maps are smaller than one place.
         """
-        if min(maps.shape[-2:]) < self.smallest_side:
+        if min(maps.shape[-2:]) < 32:  # five halvings
             raise ValueError(
                 f"The discriminator needs maps of at least 32 × 32 pixels and got {maps.shape[-2]} × {maps.shape[-1]}: "
                 "set data.crop to 32 or more."
             )
-        answers: Tensor = super().forward(maps)  # type: ignore[no-untyped-call]  # torch's own
+        answers: Tensor = self.layers(maps)
         return answers
 
 

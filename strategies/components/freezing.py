@@ -36,6 +36,9 @@ def is_normalization(layer: nn.Module) -> bool:
     return isinstance(layer, _NormBase | nn.LayerNorm | nn.GroupNorm | nn.RMSNorm)
 
 
+_MARK = "stands_still"
+
+
 def stand_still(layer: nn.Module, still: bool) -> None:
     """Keeps a layer in eval mode whatever ``.train()`` is called on what it is in, or lets it go.
 
@@ -43,17 +46,16 @@ def stand_still(layer: nn.Module, still: bool) -> None:
         layer: a normalisation layer.
         still: whether its statistics stand still; a layer that is let go enters training mode.
     """
-    if not hasattr(layer, "stands_still"):
-        if not still:
-            return
+    # The mark is on the layer itself, because another layer may take its place: SyncBatchNorm does.
+    if not hasattr(layer, _MARK):
         layer.register_forward_pre_hook(_keep_still)
-    elif layer.stands_still and not still:
+    elif getattr(layer, _MARK) and not still:
         layer.train()
-    layer.stands_still = still  # type: ignore[assignment]  # a mark, neither parameter nor module
+    setattr(layer, _MARK, still)
     if still:
         layer.eval()
 
 
 def _keep_still(layer: nn.Module, _: object) -> None:
-    if layer.stands_still:
+    if getattr(layer, _MARK):
         layer.eval()

@@ -1,19 +1,23 @@
 """Gradient reversal: what lies behind it learns one thing, what lies before it the opposite."""
 
-from typing import Any
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 
+class _Context(Protocol):
+    scale: float
+
+
 class _Reverse(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, features: Tensor, scale: float) -> Tensor:  # noqa: ANN401 - torch's own
+    def forward(ctx: _Context, features: Tensor, scale: float) -> Tensor:
         ctx.scale = scale
         return features.view_as(features)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # noqa: ANN401 - torch's own
+    def backward(ctx: _Context, gradient: Tensor) -> tuple[Tensor, None]:
         return -ctx.scale * gradient, None
 
 

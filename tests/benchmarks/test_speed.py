@@ -150,8 +150,10 @@ def test_the_part_for_a_gpu_runs_every_strategy_where_there_is_none() -> None:
     assert all(row.unit == "images a second" and row.segue > 0 < row.reference for row in rows)
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="says so where there is no GPU; run it on such a machine")
-def test_the_part_for_a_gpu_is_refused_without_one(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_part_for_a_gpu_is_refused_without_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(SystemExit):
         main(["--only=gpu"])
     assert "the part 'gpu' needs a GPU" in capsys.readouterr().err

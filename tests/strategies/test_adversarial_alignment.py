@@ -214,7 +214,7 @@ def test_the_papers_weights_are_the_defaults(arguments: Any, weights: list[float
 
 def test_the_discriminator_is_the_papers(network: SegmentationNetwork) -> None:
     discriminator = OutputDiscriminator(3)
-    convolutions = [layer for layer in discriminator if isinstance(layer, nn.Conv2d)]
+    convolutions = [layer for layer in discriminator.modules() if isinstance(layer, nn.Conv2d)]
     assert [layer.out_channels for layer in convolutions] == [64, 128, 256, 512, 1]
     assert all(layer.kernel_size == (4, 4) and layer.stride == (2, 2) for layer in convolutions)
     assert discriminator(torch.zeros(1, 3, 64, 96)).shape == (1, 1, 2, 3)
