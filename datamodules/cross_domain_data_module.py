@@ -455,7 +455,7 @@ class CrossDomainDataModule(LightningDataModule):
 
     def _declared(self) -> tuple[str, list[StreamName], list[StreamName]]:
         strategy = self._module().strategy
-        return type(strategy).__name__, list(strategy.required_streams), list(strategy.optional_streams)
+        return strategy.name, list(strategy.required_streams), list(strategy.optional_streams)
 
     def _rank_and_world_size(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)

@@ -2,12 +2,11 @@
 
 import math
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.nn import functional
 
 from datamodules.batch import Batch, DomainBatch
@@ -21,7 +20,9 @@ from strategies.components.discriminator import (
     OutputDiscriminator,
     domain_accuracy,
     domain_loss,
+    judge,
 )
+from strategies.components.discriminator_watch import DiscriminatorWatch
 from strategies.components.entropy import self_information
 from strategies.components.gradient_reversal import reverse_gradient
 from strategies.components.supervision import labelled_target_terms
@@ -30,8 +31,7 @@ Level = Literal["features", "output", "entropy"]
 Objective = Literal["non_saturating", "gradient_reversal"]
 
 WATCH_EVERY = 100
-"""Optimizer steps between two looks at how the discriminators did, which cost a synchronisation."""
-NOTHING, WON, GUESSING = 0, 1, 2
+"""Optimizer steps between two looks at how the discriminators did."""
 
 
 class AdversarialAlignment(Strategy):
@@ -78,8 +78,7 @@ class AdversarialAlignment(Strategy):
     required_streams = ("source", "target")
     optional_streams = ("labelled_target",)
 
-    tallies: Tensor
-    verdicts: Tensor
+    watch: DiscriminatorWatch
 
     def __init__(
         self,
@@ -96,6 +95,13 @@ class AdversarialAlignment(Strategy):
         criterion: Criterion | None = None,
     ) -> None:
         super().__init__()
+        for argument, choice, choices in (
+            ("level", level, get_args(Level)),
+            ("objective", objective, (*get_args(Objective), None)),
+            ("loss", loss, get_args(DomainLoss)),
+        ):
+            if choice not in choices:
+                raise ValueError(f"AdversarialAlignment.{argument} is {choice!r}; it is one of {choices}.")
         if weight is None:
             weight = 0.001 if level == "entropy" or (level == "output" and loss == "vanilla") else 0.01
         if auxiliary_adversarial_weight is None:
@@ -135,30 +141,28 @@ class AdversarialAlignment(Strategy):
         self.auxiliary_head: nn.Module | None = None
         self.discriminators = nn.ModuleList()
         self._maps: list[int] = []
-        self._accuracies: list[Tensor] = []
 
     def build(self, network: Network, classes: Sequence[str]) -> None:
         """Makes a discriminator for each kind of map, and the auxiliary head."""
-        # Since the last look, of each discriminator: in how many batches it was watched, had won, and was guessing.
-        self.register_buffer("tallies", torch.zeros(len(self.weights), 3, dtype=torch.int64))
-        # What was said of each, so that it is not said again.
-        self.register_buffer("verdicts", torch.zeros(len(self.weights), dtype=torch.int64))
         if self.level == "features":
             stages = network.stages()
             for number in self.stages:
                 stage = _pick(stages, number, "stages")
                 self._maps.append(stage.map)
                 self.discriminators.append(FeatureDiscriminator(stage.channels))
+            self.watch = DiscriminatorWatch([f"encoder.{number % len(stages)}" for number in self.stages])
             return
+        names: list[str] = [self.level]
         if self.auxiliary_stage is not None:
             stage = _pick(network.stages(), self.auxiliary_stage, "auxiliary_stage")
             self._maps = [stage.map]
             self.auxiliary_head = nn.Conv2d(stage.channels, len(classes), 3, padding=1)
-        self.discriminators.extend(OutputDiscriminator(len(classes)) for _ in self.weights)
+            names.append(f"the auxiliary head's {self.level}")
+        self.discriminators.extend(OutputDiscriminator(len(classes)) for _ in names)
+        self.watch = DiscriminatorWatch(names)
 
     def losses(self, network: Network, batch: Batch, step: Step) -> Losses:
         """Yields the loss on the source, the network's adversarial term and the discriminator's."""
-        self._accuracies = []
         yield from labelled_target_terms(self.criterion, network, batch)
         if self.objective == "gradient_reversal":
             yield from self._reversed(network, batch, step)
@@ -167,12 +171,16 @@ class AdversarialAlignment(Strategy):
 
     def _reversed(self, network: Network, batch: Batch, step: Step) -> Losses:
         ramp = 2 / (1 + math.exp(-10 * step.index / max(1, step.total))) - 1
+        accuracies = []
         for domain, images in ((SOURCE, batch["source"]), (TARGET, batch["target"])):
             terms, maps = self._forward(network, images, step)
             # The network's share of the discriminator's own gradient is what it would get times −weight.
             maps = [reverse_gradient(one, ramp * weight) for one, weight in zip(maps, self.weights, strict=True)]
-            yield {**terms, **self._discriminate(maps, domain, step)}
-            del terms, maps
+            own, accuracy = self._discriminate(maps, domain)
+            accuracies.append(accuracy)
+            yield {**terms, **own}
+            del terms, maps, own
+        self._tell(step, *accuracies)
 
     def _non_saturating(self, network: Network, batch: Batch, step: Step) -> Losses:
         terms, maps = self._forward(network, batch["source"], step)
@@ -181,18 +189,19 @@ class AdversarialAlignment(Strategy):
         yield terms
         del terms
         _, maps = self._forward(network, batch["target"], step)
-        fooling = []
-        for discriminator, one, weight in zip(self.discriminators, maps, self.weights, strict=True):
-            # Its parameters detached, the discriminator gets no gradient from the network's term.
-            still = {name: parameter.detach() for name, parameter in discriminator.named_parameters()}
-            answers: Tensor = functional_call(discriminator, still, (_like(discriminator, one),))
-            fooling.append(weight * domain_loss(answers, SOURCE, self.loss))
         target_maps = [one.detach() for one in maps]
-        del maps, one, answers
+        fooling = [
+            weight * domain_loss(judge(discriminator, one, still=True), SOURCE, self.loss)
+            for discriminator, one, weight in zip(self.discriminators, maps, self.weights, strict=True)
+        ]
+        del maps
         yield {"adversarial": torch.stack(fooling).sum()}
         del fooling
-        yield self._discriminate(source_maps, SOURCE, step)
-        yield self._discriminate(target_maps, TARGET, step)
+        own, of_source = self._discriminate(source_maps, SOURCE)
+        yield own
+        own, of_target = self._discriminate(target_maps, TARGET)
+        yield own
+        self._tell(step, of_source, of_target)
 
     def _forward(self, network: Network, images: DomainBatch, step: Step) -> tuple[dict[str, Tensor], list[Tensor]]:
         """Returns the terms on the masks, where there are any, and the maps to be aligned."""
@@ -221,21 +230,17 @@ class AdversarialAlignment(Strategy):
                 terms["auxiliary_segmentation"] = self.auxiliary_weight * self.criterion(logits[1], images["mask"])
         return terms, maps
 
-    def _discriminate(self, maps: list[Tensor], domain: float, step: Step) -> dict[str, Tensor]:
-        """Returns the discriminators' own term on the maps of one domain, and notes their accuracy."""
-        answers = [one(_like(one, given)) for one, given in zip(self.discriminators, maps, strict=True)]
-        accuracies = torch.stack([domain_accuracy(one, domain, self.loss) for one in answers])
-        name = "source" if domain == SOURCE else "target"
-        step.log(f"discriminator_accuracy/{name}", accuracies.mean())
-        self._accuracies.append(accuracies)
-        if len(self._accuracies) == 2:
-            source, target = self._accuracies
-            won = torch.minimum(source, target) > 0.98
-            guessing = (source + target - 1).abs() < 0.1
-            self.tallies += torch.stack([torch.ones_like(won), won, guessing], dim=1)
-        return {
-            f"discriminator_{name}": torch.stack([domain_loss(one, domain, self.loss) for one in answers]).sum() / 2
-        }
+    def _discriminate(self, maps: list[Tensor], domain: float) -> tuple[dict[str, Tensor], Tensor]:
+        """Returns the discriminators' own term on the maps of one domain, and the accuracy of each."""
+        answers = [judge(one, given) for one, given in zip(self.discriminators, maps, strict=True)]
+        name = "discriminator_source" if domain == SOURCE else "discriminator_target"
+        term = torch.stack([domain_loss(one, domain, self.loss) for one in answers]).sum() / 2
+        return {name: term}, torch.stack([domain_accuracy(one, domain, self.loss) for one in answers])
+
+    def _tell(self, step: Step, of_source: Tensor, of_target: Tensor) -> None:
+        self.watch.observe(of_source, of_target)
+        step.log("discriminator_accuracy/source", of_source.mean())
+        step.log("discriminator_accuracy/target", of_target.mean())
 
     def parameter_groups(self, network: Network) -> list[ParameterGroup]:
         """Gives the discriminators a learning rate and betas of their own, and no weight decay."""
@@ -257,30 +262,8 @@ class AdversarialAlignment(Strategy):
 
     def after_step(self, network: Network, step: Step) -> None:
         """Says now and then in plain words when the discriminator cannot teach."""
-        if (step.index + 1) % WATCH_EVERY:
-            return
-        verdicts = []
-        for (watched, won, guessing), before in zip(self.tallies.tolist(), self.verdicts.tolist(), strict=True):
-            verdict = WON if won > 0.9 * watched else GUESSING if guessing > 0.9 * watched else NOTHING
-            verdicts.append(verdict)
-            if verdict == WON and before != WON:
-                rank_zero_warn(
-                    f"The discriminator was right nearly everywhere in {won} of the last {watched} batches: it has "
-                    "won, and its gradient says little about how to fool it. Lower discriminator_lr, or raise weight."
-                )
-            if verdict == GUESSING and before != GUESSING:
-                rank_zero_warn(
-                    f"The discriminator was right in about half of the places in {guessing} of the last {watched} "
-                    "batches: it is guessing. Either the domains look alike to it, which is the aim, or it is too "
-                    "weak; if it guessed from the first steps, raise discriminator_lr."
-                )
-        self.verdicts.copy_(torch.tensor(verdicts))
-        self.tallies.zero_()
-
-
-def _like(discriminator: nn.Module, maps: Tensor) -> Tensor:
-    # Under true half precision its weights are not float32; autocast does without.
-    return maps.to(next(discriminator.parameters()).dtype)
+        if (step.index + 1) % WATCH_EVERY == 0:
+            self.watch.look()
 
 
 def _pick(stages: Sequence[Stage], number: int, argument: str) -> Stage:

@@ -65,6 +65,8 @@ class PartialFreezing(Wrapper):
                 raise ValueError(f"{self.name} freezes twice: let one PartialFreezing name all the parts.")
         if not isinstance(train, int | float) and not train and not affine:
             raise ValueError("PartialFreezing.train is empty: name at least one part, or set affine.")
+        if thaw_unit not in ("steps", "epochs"):
+            raise ValueError(f"PartialFreezing.thaw_unit is {thaw_unit!r}; it is steps or epochs.")
         if isinstance(train, int | float) and not 0 < train <= 1:
             raise ValueError(f"PartialFreezing.train is {train}; as a share of the parts it is in (0, 1].")
         times = thaw.values() if isinstance(thaw, Mapping) else [] if thaw is None else [thaw]

@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from torch.nn import functional
 
 SOURCE, TARGET = 0.0, 1.0
@@ -64,6 +65,27 @@ class FeatureDiscriminator(nn.Sequential):
             nn.LeakyReLU(0.2),
             nn.Conv2d(128, 1, 3, padding=1),
         )
+
+
+def judge(discriminator: nn.Module, maps: Tensor, *, still: bool = False) -> Tensor:
+    """Asks a discriminator which domain maps are of.
+
+    Args:
+        discriminator: the discriminator.
+        maps: (B, C, H, W), in any floating type.
+        still: whether its parameters are detached, so that the network's term gives it no gradient.
+
+    Returns:
+        (B, 1, h, w) answers.
+    """
+    # Under true half precision the parameters are not float32 as the maps are; autocast does without.
+    maps = maps.to(next(discriminator.parameters()).dtype)
+    answers: Tensor
+    if still:
+        answers = functional_call(discriminator, {n: p.detach() for n, p in discriminator.named_parameters()}, (maps,))
+    else:
+        answers = discriminator(maps)
+    return answers
 
 
 def domain_loss(answers: Tensor, domain: float, loss: DomainLoss) -> Tensor:

@@ -49,6 +49,18 @@ def test_the_ranks_move_and_stay_equal(name: str, ranks: list[dict[str, Any]]) -
 
 
 @pytest.mark.parametrize("name", two_ranks.CASES)
+def test_statistics_are_the_first_ranks_at_every_forward(name: str, ranks: list[dict[str, Any]]) -> None:
+    first, second = (found[name] for found in ranks)
+    assert len(first["buffers"]) == two_ranks.STEPS
+    for index in range(two_ranks.STEPS):
+        ours, theirs = first["buffers"][index], second["buffers"][index]
+        assert not [key for key in ours if not torch.equal(ours[key], theirs[key])]
+    if name == two_ranks.SCORED:  # where each rank's own batch had moved its own before
+        between = [found[name]["before"][1]["network.encoder.bn1.running_mean"] for found in ranks]
+        assert not torch.equal(*between)
+
+
+@pytest.mark.parametrize("name", two_ranks.CASES)
 def test_gradients_are_the_mean_over_the_ranks_batches_and_seeds(name: str, ranks: list[dict[str, Any]]) -> None:
     segmenter = two_ranks.make_segmenter(name)
     assert ranks[0][name]["held"] == ranks[1][name]["held"]

@@ -9,8 +9,9 @@ import torch
 from lightning.pytorch import Trainer
 
 from datamodules import CrossDomainDataModule, SyntheticStreets
+from datamodules.batch import Batch
 from lightning_app.segmenter import Segmenter
-from strategies import Strategy
+from strategies import Losses, Step, Strategy
 
 STEPS = 3
 SCORED = "encoder_depth: 4"
@@ -44,11 +45,27 @@ def make_segmenter(name: str) -> Segmenter:
     return tiny.make_segmenter(strategy, **NETWORKS.get(name, tiny.NETWORK))
 
 
+def note_buffers(segmenter: Segmenter) -> list[dict[str, torch.Tensor]]:
+    """Notes the statistics right before each forward, where DDP has just sent rank 0's around."""
+    noted: list[dict[str, torch.Tensor]] = []
+    strategy = segmenter.strategy
+    assert strategy is not None
+    losses = strategy.losses
+
+    def after_noting(network: Any, batch: Batch, step: Step) -> Losses:
+        noted.append({name: value.clone() for name, value in segmenter.named_buffers()})
+        return losses(network, batch, step)
+
+    strategy.losses = after_noting
+    return noted
+
+
 def main(folder: Path) -> None:
     torch.set_num_threads(1)
     found: dict[str, Any] = {}
     for name in CASES:
         segmenter, recorder = make_segmenter(name), tiny.Recorder()
+        buffers = note_buffers(segmenter)
         settings = {**tiny.TRAINER, "limit_val_batches": 1.0 if name == SCORED else 0, "default_root_dir": folder}
         trainer = Trainer(devices=2, strategy="ddp", max_steps=STEPS, callbacks=[recorder], **settings)
         trainer.fit(segmenter, make_data(name))
@@ -59,6 +76,7 @@ def main(folder: Path) -> None:
             "batches": recorder.batches,
             "gradients": recorder.gradients,
             "held": recorder.held,
+            "buffers": buffers,
             "updates": {key: int(state[p]["step"]) for key, p in segmenter.named_parameters() if p in state},
         }
         if name == SCORED:

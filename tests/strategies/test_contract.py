@@ -1,7 +1,5 @@
 """What every strategy keeps to, over the tiny configs of ``tests/conf``."""
 
-import inspect
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +18,10 @@ from torch.nn.modules.batchnorm import _NormBase
 import strategies
 from datamodules import CrossDomainDataModule, SyntheticStreets
 from datamodules.domain import MaskArray
+from lightning_app.commands.strategies import methods
 from lightning_app.optimization import check_groups
 from lightning_app.segmenter import Segmenter
-from strategies import SourceOnly, Strategy, Wrapper
+from strategies import SourceOnly
 
 STEPS = 6
 EPOCH = 3
@@ -31,11 +30,7 @@ NAMES = sorted(tiny.STRATEGIES)
 
 
 def test_every_strategy_has_a_tiny_config() -> None:
-    public = {
-        found
-        for found in vars(strategies).values()
-        if inspect.isclass(found) and issubclass(found, Strategy) and found not in (Strategy, Wrapper)
-    }
+    public = set(methods())
     files = {path.stem for path in Path(strategies.__file__).parent.glob("*.py")} - {"__init__", "base", "wrapper"}
     assert len(public) == len(files), "a file of strategies/ is not exported"
     covered = {type(tiny.make_strategy(name)) for name in NAMES}
@@ -220,15 +215,24 @@ def test_labels_that_were_not_given_change_nothing(whole: Run, make_trainer: Any
         assert_equal(state(segmenter), state(whole.segmenter))
 
 
-@pytest.mark.parametrize("other", [None, SourceOnly], ids=["none", "another"])
-def test_a_checkpoint_scores_the_same_under_its_own_strategy_another_and_none(
-    other: Callable[[], Strategy] | None, whole: Run, make_trainer: Any
-) -> None:
+def test_clipping_sees_the_gradient_of_all_terms(whole: Run, make_trainer: Any) -> None:
+    segmenter = make_segmenter(whole.name)
+    make_trainer(max_steps=1, limit_val_batches=0, gradient_clip_val=1e-3).fit(segmenter, make_data(whole.name))
+    raw = {name: one for name, one in whole.recorder.gradients[0].items() if name not in whole.recorder.held[0]}
+    norm = torch.cat([one.flatten() for one in raw.values()]).norm()
+    assert norm > 1e-3
+    clipped = {name: p.grad for name, p in segmenter.named_parameters() if p.grad is not None}
+    assert clipped.keys() == raw.keys()
+    for name, gradient in clipped.items():
+        torch.testing.assert_close(gradient, raw[name] * 1e-3 / norm, rtol=1e-3, atol=1e-9)
+
+
+@pytest.mark.parametrize("under", ["its own", "another", "none"])
+def test_a_checkpoint_scores_the_same_under_any_strategy(under: str, whole: Run, make_trainer: Any) -> None:
     data = make_data(whole.name)
     scores = make_trainer().validate(deepcopy(whole.segmenter), data, verbose=False)[0]
-    segmenter = tiny.make_segmenter(other and other())
+    strategy = {"its own": tiny.make_strategy(whole.name), "another": SourceOnly(), "none": None}[under]
+    segmenter = tiny.make_segmenter(strategy)
     path = whole.folder / f"step={STEPS}.ckpt"
     found = make_trainer().validate(segmenter, data, ckpt_path=path, verbose=False, weights_only=True)[0]
     assert dict(found) == dict(scores)
-    own = make_segmenter(whole.name)
-    assert dict(make_trainer().validate(own, data, ckpt_path=path, verbose=False, weights_only=True)[0]) == dict(scores)
