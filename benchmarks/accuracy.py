@@ -27,12 +27,14 @@ class Pair:
     Attributes:
         config: the config of the pair.
         folder: where the config expects its files.
-        options: what keeps a step short on a CPU.
+        small: crops that keep a step short on a CPU.
+        full: crops of whole images.
     """
 
     config: str
     folder: str
-    options: tuple[str, ...]
+    small: tuple[str, ...]
+    full: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,17 @@ class Method:
 
 
 PAIRS = {
-    "camvid_day2dusk": Pair("configs/data/camvid_day2dusk.yaml", "data/camvid_day2dusk", ("--data.crop", "[96, 128]")),
+    "camvid_day2dusk": Pair(
+        "configs/data/camvid_day2dusk.yaml",
+        "data/camvid_day2dusk",
+        small=("--data.crop", "[96, 128]"),
+        full=("--data.crop", "[360, 480]"),
+    ),
     "nuclei_fluo2stained": Pair(
-        "configs/data/nuclei_fluo2stained.yaml", "data/nuclei_fluo2stained", ("--data.crop", "[112, 112]")
+        "configs/data/nuclei_fluo2stained.yaml",
+        "data/nuclei_fluo2stained",
+        small=("--data.crop", "[112, 112]"),
+        full=("--data.crop", "[256, 256]"),
     ),
 }
 _ALIGN = ("--model.strategy", "AdversarialAlignment", "--model.strategy.level")
@@ -131,7 +141,7 @@ def plan(pairs: Sequence[str], rows: list[Row], seeds: int, everywhere: bool) ->
             yield from ((pair, method, seed) for method in METHODS if method in chosen)
 
 
-def measure(pair: str, method: str, seed: int, steps: int, folder: Path) -> Row:
+def measure(pair: str, method: str, seed: int, steps: int, folder: Path, full: bool = False) -> Row:
     """Trains and tests, or goes on where an earlier attempt was stopped.
 
     Args:
@@ -140,6 +150,7 @@ def measure(pair: str, method: str, seed: int, steps: int, folder: Path) -> Row:
         seed: seed of everything.
         steps: training steps.
         folder: folder of all runs.
+        full: whether to crop whole images.
     """
     about, how = PAIRS[pair], METHODS[method]
     here = _run_folder(folder, pair, method, seed, steps)
@@ -147,12 +158,12 @@ def measure(pair: str, method: str, seed: int, steps: int, folder: Path) -> Row:
     if how.from_source:
         source = _run_folder(folder, pair, LOWER, seed, steps) / "checkpoints" / "last.ckpt"
         if not source.is_file():  # The rows are kept, but the runs are not.
-            measure(pair, LOWER, seed, steps, folder)
+            measure(pair, LOWER, seed, steps, folder, full)
         options += ["--model.init_from", f"{source}"]
     common = [
         "--config",
         about.config,
-        *about.options,
+        *(about.full if full else about.small),
         "--trainer.max_steps",
         f"{steps}",
         "--seed_everything",
@@ -188,10 +199,9 @@ def measure(pair: str, method: str, seed: int, steps: int, folder: Path) -> Row:
     )
 
 
-def table(pair: str, rows: Sequence[Row]) -> Table:
+def table(pair: str, rows: Sequence[Row], steps: int) -> Table:
     """Makes the table of a pair: means, spreads (sample standard deviation) and the share of the gap that is closed."""
     of = {name: [row for row in rows if row.pair == pair and row.method == name] for name in METHODS}
-    steps = ", ".join(sorted({f"{row.steps}" for row in rows}))
     shown = Table(
         *("method", "target labels", "seeds", "source test", "target test", "gap closed"),
         title=f"{pair}: mIoU in percent, {steps} steps, last checkpoints",
@@ -235,35 +245,42 @@ def main(args: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser("python -m benchmarks.accuracy", description=__doc__)
     parser.add_argument("--steps", type=int, default=160, help="training steps of each run; default: 160")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the bounds and of the best two; default: 3")
-    parser.add_argument("--everywhere", action="store_true", help="all seeds for every method, where a GPU is at hand")
+    parser.add_argument(
+        "--everywhere", action="store_true", help="all seeds for every method, on whole images: where a GPU is at hand"
+    )
     parser.add_argument("--pairs", default=",".join(PAIRS), help=f"with commas: {','.join(PAIRS)}")
-    parser.add_argument("--folder", type=Path, default=Path("runs/accuracy"), help="where the runs lie")
-    parser.add_argument("--results", type=Path, default=RESULTS, help="CSV file of the rows; rows in it are not redone")
+    parser.add_argument("--folder", type=Path, help="where the runs lie; default: runs/<name of the results>")
+    parser.add_argument(
+        "--results", type=Path, help=f"CSV file of the rows, which are not redone; default: {RESULTS.name}"
+    )
     parser.add_argument("--show", action="store_true", help="show the tables of what is there, and measure nothing")
     options = parser.parse_args(args)
+    # Rows of other crops are other rows.
+    results = options.results or (RESULTS.with_stem("accuracy_full") if options.everywhere else RESULTS)
+    folder = options.folder or Path("runs") / results.stem
     pairs = options.pairs.split(",")
     for pair in pairs:
         if pair not in PAIRS:
             parser.error(f"there is no pair '{pair}'; the pairs are {', '.join(PAIRS)}.")
         if not options.show and not Path(PAIRS[pair].folder).is_dir():
             parser.error(f"there is no folder {PAIRS[pair].folder}; {PAIRS[pair].config} says what is expected in it.")
-    rows = read_rows(options.results, options.steps)
+    rows = read_rows(results, options.steps)
     done = {(row.pair, row.method, row.seed) for row in rows}
     if not options.show:
-        options.results.parent.mkdir(parents=True, exist_ok=True)
+        results.parent.mkdir(parents=True, exist_ok=True)
         for pair, method, seed in plan(pairs, rows, options.seeds, options.everywhere):
             if (pair, method, seed) in done:
                 continue
-            row = measure(pair, method, seed, options.steps, options.folder)
+            row = measure(pair, method, seed, options.steps, folder, options.everywhere)
             rows.append(row)
-            new = not options.results.is_file()
-            with options.results.open("a", newline="") as file:
+            new = not results.is_file()
+            with results.open("a", newline="") as file:
                 writer = csv.DictWriter(file, [field.name for field in fields(Row)])
                 if new:
                     writer.writeheader()
                 writer.writerow(asdict(row))
     for pair in pairs:
-        Console(width=140).print(table(pair, rows))
+        Console(width=140).print(table(pair, rows, options.steps))
 
 
 def _run_folder(folder: Path, pair: str, method: str, seed: int, steps: int) -> Path:

@@ -10,12 +10,17 @@ from benchmarks.comparison import Comparison
 from benchmarks.strategies import OF_TERMS, back_propagate, empty_batch, needed
 from datamodules.batch import Batch
 from lightning_app.network import NetworkSpec, SegmentationNetwork
-from strategies import SourceOnly, Strategy
+from strategies import FineTune, PartialFreezing, SourceOnly, Step, Strategy
 
 CLASSES = [f"class {number}" for number in range(19)]
 NETWORKS = {
     "SegFormer / mit_b2": NetworkSpec("Segformer", "mit_b2", CLASSES),
     "DeepLabV3+ / resnet50": NetworkSpec("DeepLabV3Plus", "resnet50", CLASSES),
+}
+STRATEGIES: dict[str, Strategy] = {
+    "FineTune": FineTune(),
+    "PartialFreezing, decoder and head": PartialFreezing(),
+    **OF_TERMS,
 }
 
 
@@ -43,7 +48,7 @@ def gpu_steps(
     batch = empty_batch(side, batch_size, device)
     for network_name, spec in networks.items():
         alone = Trained(spec, SourceOnly(), batch)
-        for name, strategy in OF_TERMS.items():
+        for name, strategy in STRATEGIES.items():
             trained = Trained(spec, deepcopy(strategy), batch)
             # The first measurement is thrown away: kernels are chosen in it.
             rates = [(trained.images_a_second(steps), alone.images_a_second(steps)) for _ in range(pairs + 1)][1:]
@@ -76,6 +81,7 @@ class Trained:
         self._network = SegmentationNetwork(spec).to(self._device)
         strategy.build(self._network, spec.classes)
         self._strategy = strategy.to(self._device)
+        strategy.train_mode(self._network, Step(1, 2))
         self._batch = needed(strategy, batch)
         self._images = len(self._batch) * len(batch["source"]["image"])
         self._optimizer = torch.optim.AdamW([*self._network.parameters(), *self._strategy.parameters()], lr=1e-4)

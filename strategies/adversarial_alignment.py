@@ -44,16 +44,17 @@ class AdversarialAlignment(Strategy):
     gives the gradients of the papers' two optimizers.
 
     Source and target pass through the network one after the other: each is normalised by its own batch, and BatchNorm's
-    running statistics, which evaluation uses, become a mix of both.
+    running statistics, which evaluation uses, become a mix of both; at level ``features`` those of the encoder, since
+    the target is not decoded.
 
     Reference: Tsai et al., AdaptSegNet, CVPR 2018, https://arxiv.org/abs/1802.10349 (output); Vu et al., ADVENT,
     CVPR 2019, https://arxiv.org/abs/1811.12833 (entropy); Ganin et al., DANN, JMLR 2016,
     https://arxiv.org/abs/1505.07818 (features)
     Costs: one more forward and backward, on the target images, and the discriminator's
     Differs from the papers: the discriminator has the class of the optimizer that the network has, by the papers Adam
-    beside SGD; the auxiliary head is one 3 × 3 convolution; DANN's discriminator is convolutional, its learning
-    rate does not depend on ``weight``, and each place's features are normalised over the channels before it. Target
-    labels are learned from where they were given.
+    beside SGD; the auxiliary head is one 3 × 3 convolution; DANN's discriminator is convolutional, its learning rate
+    does not depend on ``weight``, whose default of 0.01 is ours, and each place's features are normalised over the
+    channels before it. Target labels are learned from where they were given.
 
     Args:
         level: which maps are aligned: the encoder's ``features``, softmax ``output`` or ``entropy`` maps.

@@ -101,8 +101,9 @@ class ParameterGroup(TypedDict):
         name: what the group is called in logs, such as ``encoder``.
         params: the parameters.
         lr: the learning rate, if it is not the optimizer's; the schedule applies to it too.
-        lr_scale: factor of the learning rate and of its schedule; 1 if absent. In steps in which a function of the
-            step returns 0 the group is held back: no gradient is computed for it, and the optimizer passes over it.
+        lr_scale: factor of the learning rate and of its schedule, a number or a function of the step; 1 if absent. In
+            steps in which it is 0 the group is held back: no gradient is computed for it, and the optimizer passes
+            over it.
         betas: Adam's betas, if they differ from the optimizer's.
         weight_decay: the weight decay, if it differs from the optimizer's.
     """

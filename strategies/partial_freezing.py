@@ -25,7 +25,7 @@ class PartialFreezing(Wrapper):
     Reference: Howard and Ruder, ULMFiT, ACL 2018, https://arxiv.org/abs/1801.06146 (thawing, decaying rates); Li et
     al., L2-SP, ICML 2018, https://arxiv.org/abs/1802.01483; Ben Zaken et al., BitFit, ACL 2022,
     https://arxiv.org/abs/2106.10199
-    Costs: less than its base: no backward below the first part that trains
+    Costs: its base's, less the backward below the first part that trains, plus the pull of ``l2_sp``
     Differs from the papers: L2-SP pulls the head too, which here comes from the source like all the rest; ``affine``
     trains scales and shifts of normalisation where BitFit trains every bias.
 

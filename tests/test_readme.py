@@ -28,7 +28,8 @@ def test_the_method_of_the_page_trains(page: str, tmp_path: Path, monkeypatch: p
     assert len(method.splitlines()) <= 20
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    monkeypatch.delitem(sys.modules, "my_method", raising=False)
+    monkeypatch.setitem(sys.modules, "my_method", None)  # and so taken out again afterwards
+    del sys.modules["my_method"]
     Path("my_method.py").write_text(method)
     Path("mine.yaml").write_text(config)
     streets = {"class_path": "SyntheticStreets", "init_args": {"size": [32, 48], "train": 4, "val": 1, "test": 1}}

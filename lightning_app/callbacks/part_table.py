@@ -68,6 +68,6 @@ def part_table(segmenter: Segmenter, optimizer_groups: list[dict[str, Any]]) -> 
 def _first_step(segmenter: Segmenter, group: ParameterGroup) -> int | None:
     """Returns the first step in which a group is not held back, or None if that is not within the run."""
     if not callable(group.get("lr_scale", 1.0)):
-        return 0
+        return 0 if scale_at(group, segmenter.step_at(0)) else None
     steps = range(segmenter.total_steps)
     return next((index for index in steps if scale_at(group, segmenter.step_at(index)) != 0), None)

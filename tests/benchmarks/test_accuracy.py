@@ -45,7 +45,7 @@ def tiny_pair(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     data: dict[str, Any] = {"source": streets, "target": streets, "crop": [32, 32], "batch_size": 2, "workers": 0}
     trainer = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}
     Path("tiny.yaml").write_text(yaml.safe_dump({"trainer": trainer, "model": NETWORK, "data": {"init_args": data}}))
-    monkeypatch.setattr(accuracy, "PAIRS", {"tiny": Pair("tiny.yaml", ".", ())})
+    monkeypatch.setattr(accuracy, "PAIRS", {"tiny": Pair("tiny.yaml", ".", small=(), full=("--data.crop", "[32, 48]"))})
     monkeypatch.setattr(accuracy, "METHODS", {name: METHODS[name] for name in (LOWER, UPPER)})
     return tmp_path / "rows.csv"
 
@@ -76,13 +76,24 @@ def test_it_goes_on_where_it_was_stopped(
     assert "| FineTune, all labels | 4 " in " ".join(capsys.readouterr().out.split())
 
 
+def test_everywhere_means_all_seeds_on_whole_images_in_a_table_of_their_own(
+    tiny_pair: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accuracy, "RESULTS", tiny_pair)
+    main(["--pairs", "tiny", "--steps", "1", "--seeds", "2", "--everywhere"])
+    rows = read_rows(tiny_pair.with_stem("accuracy_full"), 1)
+    assert [(one.method, one.seed) for one in rows] == [(LOWER, 0), (UPPER, 0), (LOWER, 1), (UPPER, 1)]
+    assert all("--data.crop '[32, 48]'" in one.command for one in rows)
+    assert not tiny_pair.exists()
+
+
 def test_a_mistyped_pair_and_missing_data_are_named(
     tiny_pair: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
         main(["--pairs", "tinny"])
     assert "there is no pair 'tinny'; the pairs are tiny" in capsys.readouterr().err
-    monkeypatch.setitem(accuracy.PAIRS, "tiny", Pair("tiny.yaml", "data/nowhere", ()))
+    monkeypatch.setitem(accuracy.PAIRS, "tiny", Pair("tiny.yaml", "data/nowhere", (), ()))
     with pytest.raises(SystemExit):
         main(["--pairs", "tiny"])
     assert "there is no folder data/nowhere; tiny.yaml says what is expected" in capsys.readouterr().err
