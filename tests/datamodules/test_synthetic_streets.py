@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from datamodules.domain import Split
-from datamodules.synthetic_streets import LookName, SyntheticStreets
+from datamodules.streets.looks import LookName
+from datamodules.synthetic_streets import SyntheticStreets
 
 LOOKS = get_args(LookName)
 SPLITS = get_args(Split)
