@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lightning_app.command_line import run
-from lightning_app.weights import read_checkpoint
+from lightning_app.weight_files import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy.csv"

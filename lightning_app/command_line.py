@@ -30,7 +30,7 @@ from lightning_app.mistakes import explain
 from lightning_app.network import NetworkSpec
 from lightning_app.segmenter import Segmenter
 from lightning_app.swaps import carry_nothing_over
-from lightning_app.weights import read_checkpoint
+from lightning_app.weight_files import read_checkpoint
 
 RUNS = Path("runs")
 

@@ -25,8 +25,9 @@ from lightning_app.metrics import ConfusionMatrix, Scores
 from lightning_app.network import NetworkSpec, SegmentationNetwork
 from lightning_app.optimization import PolynomialDecay, check_groups, held_back, make_optimizer, without_gradients
 from lightning_app.step_flags import StepFlags
+from lightning_app.weight_files import labels_of, read_checkpoint
 from lightning_app.weights import init_from as copy_network
-from lightning_app.weights import labels_of, load_encoder_weights, load_network, read_checkpoint
+from lightning_app.weights import load_encoder_weights, load_network
 from strategies.base import Network, ParameterGroup, Step, Strategy
 
 CHECKPOINT_FORMAT = 1

@@ -1,9 +1,10 @@
 """What several tests need: a tiny network, a tiny pair of domains and a trainer without extras."""
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import tiny
@@ -39,6 +40,21 @@ def make_trainer(tmp_path: Path) -> Callable[..., Trainer]:
         return Trainer(**{**tiny.TRAINER, "devices": 1, "default_root_dir": tmp_path, **settings})
 
     return make
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The attempts to reach the network, all of which fail."""
+    attempts: list[str] = []
+
+    def refuse(*args: object, **kwargs: object) -> NoReturn:
+        attempts.append(str(args))
+        raise OSError("the test has no network")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    return attempts
 
 
 @pytest.fixture(autouse=True)
