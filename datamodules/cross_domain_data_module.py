@@ -4,8 +4,7 @@ import math
 import signal
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from pathlib import Path
-from typing import Any, ClassVar, Literal, cast, get_args
+from typing import Any, ClassVar, cast, get_args
 
 import cv2
 import numpy as np
@@ -19,9 +18,11 @@ from datamodules.batch import IGNORE, DomainName, StreamName
 from datamodules.dataset import DomainDataset, MaskReader, collate, to_device_values
 from datamodules.domain import Domain, Split
 from datamodules.folder_domain import FolderDomain
-from datamodules.names import nearest, read_list, shuffled, some
-from datamodules.reading import CHANNEL_CONVERSIONS, SUFFIXES, find_images
+from datamodules.images_to_predict import images_to_predict
+from datamodules.names import some
+from datamodules.reading import CHANNEL_CONVERSIONS
 from datamodules.samplers import DrawLoader, DrawSampler
+from datamodules.target_labels import choose_labels, parse_labels
 from datamodules.transforms import Augmentation, TrainTransform
 
 MOST_MASKS_READ = 200
@@ -94,7 +95,7 @@ class CrossDomainDataModule(LightningDataModule):
         ):
             if value < least:
                 raise ValueError(f"data.{key} is {value}; it is at least {least}.")
-        self.labels = _parse_labels(labels)
+        self.labels = parse_labels(labels)
         self.channels = channels
         self.batch_size = batch_size
         self.transform = TrainTransform(crop, scale, augmentation, channels)
@@ -131,18 +132,7 @@ class CrossDomainDataModule(LightningDataModule):
             return []
         if "target" not in self.domains:
             raise ValueError(f"data.labels is {self.labels}, but there is no target domain.")
-        names = self._splits["target"]["train"]
-        if isinstance(self.labels, Path):
-            chosen = self._listed(self.labels, names)
-        elif isinstance(self.labels, str):
-            chosen = names
-        else:
-            having = [name for name in names if self.domains["target"].has_mask(name)]
-            if self.labels > len(having):
-                raise ValueError(
-                    f"data.labels is {self.labels}, but target/train has only {len(having)} images with a mask."
-                )
-            chosen = shuffled(having, self.seed)[: self.labels]
+        chosen = choose_labels(self.labels, self._splits["target"]["train"], self.domains["target"], self.seed)
         self._require_masks("target", chosen, f"data.labels is {self.labels}")
         return sorted(chosen)
 
@@ -330,18 +320,6 @@ class CrossDomainDataModule(LightningDataModule):
             return f"{needs} there is no {role} domain: data.{role} is not given."
         return f"{needs} the split {role}/train is empty."
 
-    def _listed(self, path: Path, names: Sequence[str]) -> list[str]:
-        if not path.is_file():
-            raise FileNotFoundError(
-                f"data.labels is {str(path)!r}, which is neither none, all, a number nor a file in {Path.cwd()}."
-            )
-        listed = read_list(path)
-        for name, line in listed.items():
-            if name not in names:
-                near = nearest(name, names)
-                raise ValueError(f"{path}, line {line}: {name!r} is not an image of target/train.{near}")
-        return list(listed)
-
     def _require_masks(self, role: DomainName, names: Sequence[str], why: str) -> None:
         self.domains[role].check_masks()
         lacking = [name for name in names if not self.domains[role].has_mask(name)]
@@ -408,26 +386,9 @@ class CrossDomainDataModule(LightningDataModule):
             if not names:
                 raise ValueError(f"data.predict is {self.predict}, but this split is empty.")
             return role, self.domains[role], names
-        path = Path(self.predict)
-        if not path.exists():
-            raise FileNotFoundError(
-                f"data.predict is {self.predict!r}: neither a split such as target/test nor a file or folder in "
-                f"{Path.cwd()}."
-            )
         target = self.domains.get("target")
         value_range = target.value_range if isinstance(target, FolderDomain) else None
-        folder = path if path.is_dir() else path.parent
-        domain = FolderDomain(str(folder), images=".", value_range=value_range)
-        if path.is_dir():
-            if (path / "images").is_dir() and (path / "masks").is_dir():
-                raise ValueError(f"data.predict is {self.predict}, which holds masks too. Set it to {path / 'images'}.")
-            names = sorted(find_images(path))
-        else:
-            names = [path.stem] if path.suffix.lower() in SUFFIXES else []
-            if names and not domain.image_path(path.stem).samefile(path):
-                raise ValueError(f"{path} has the same name without suffix as {domain.image_path(path.stem)}.")
-        if not names:
-            raise ValueError(f"no images in {path}: looked for {', '.join(SUFFIXES)}, in any case.")
+        domain, names = images_to_predict(self.predict, value_range)
         return "target", domain, names
 
     def _whole_image_loader(self, dataset: DomainDataset, what: str) -> DataLoader[Any]:
@@ -477,17 +438,6 @@ def _agreed_classes(domains: dict[DomainName, Domain], classes: list[str] | None
     if not 2 <= len(names) <= IGNORE:
         raise ValueError(f"{first} has {len(names)} classes; there are at least 2 and at most {IGNORE}.")
     return names
-
-
-def _parse_labels(labels: int | str | None) -> int | Path | Literal["none", "all"]:
-    if labels is None:  # YAML's null, and its ~
-        return "none"
-    if isinstance(labels, str) and not labels.lstrip("-").isdecimal():
-        return cast(Literal["none", "all"], labels) if labels in ("none", "all") else Path(labels)
-    number = int(labels)
-    if number < 0:
-        raise ValueError(f"data.labels is {number}; a number of labels is at least 0.")
-    return number or "none"
 
 
 def _prepare_worker(worker: int) -> None:

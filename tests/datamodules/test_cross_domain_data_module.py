@@ -22,6 +22,8 @@ CLASSES = ["road", "car", "sky"]
 class Declares:
     """Stands for a strategy: the data module reads nothing else of one."""
 
+    name = "Declares"
+
     def __init__(self, required: Sequence[StreamName], optional: Sequence[StreamName] = ()) -> None:
         self.required_streams = required
         self.optional_streams = optional
