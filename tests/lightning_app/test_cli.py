@@ -7,67 +7,19 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import yaml
 from PIL import Image
+from refusals import refused
 
 from lightning_app import __version__
 from lightning_app.cli import main
 from lightning_app.segmenter import Segmenter
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A config of three tiny steps, in a working directory of the test's own."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    streets = {"class_path": "SyntheticStreets", "init_args": {"size": [32, 48], "train": 6, "val": 2, "test": 2}}
-    content: dict[str, Any] = {
-        "seed_everything": 7,
-        "trainer": {
-            "accelerator": "cpu",
-            "devices": 1,
-            "max_steps": 3,
-            "num_sanity_val_steps": 0,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-            "log_every_n_steps": 1,
-        },
-        "model": {
-            "architecture": "FPN",
-            "encoder": "resnet18",
-            "options": {"encoder_depth": 3, "decoder_pyramid_channels": 32, "decoder_segmentation_channels": 32},
-            "strategy": {"class_path": "SourceOnly"},
-        },
-        "data": {
-            "class_path": "CrossDomainDataModule",
-            "init_args": {
-                "source": streets,
-                "target": {**streets, "init_args": {**streets["init_args"], "look": "dusk"}},  # type: ignore[dict-item]
-                "crop": [32, 32],
-                "scale": [1.0, 1.0],
-                "batch_size": 2,
-                "workers": 0,
-            },
-        },
-    }
-    path = tmp_path / "config.yaml"
-    path.write_text(yaml.safe_dump(content))
-    return path
-
-
-def refused(capsys: pytest.CaptureFixture[str], *args: str) -> str:
-    capsys.readouterr()
-    with pytest.raises(SystemExit) as left:
-        main(args)
-    assert left.value.code in (1, 2)
-    return capsys.readouterr().err
 
 
 def scores(path: Path) -> dict[tuple[str, str], str]:
@@ -188,98 +140,6 @@ def test_the_last_checkpoint_is_the_last_step_whatever_the_monitor_says(config: 
     assert steps("tail", "--trainer.val_check_interval", "2") == {"best": 2, "last": 3}
 
 
-def test_a_swapped_class_carries_nothing_over(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    focal = config.parent / "focal.yaml"
-    focal.write_text(
-        "model:\n  strategy:\n    class_path: FineTune\n    init_args:\n      encoder_lr_scale: 0.5\n"
-        "      criterion: {class_path: Focal, init_args: {gamma: 5.0}}\n"
-    )
-    with pytest.raises(SystemExit):
-        main(
-            [
-                "fit",
-                "--config",
-                str(config),
-                "--config",
-                str(focal),
-                "--model.strategy",
-                "SourceOnly",
-                "--model.optimizer",
-                "SGD",
-                "--model.optimizer.lr",
-                "0.1",
-                "--print_config",
-            ]
-        )
-    shown = capsys.readouterr()
-    printed = yaml.safe_load(shown.out)["model"]
-    assert printed["strategy"]["init_args"] == {"criterion": None}
-    assert printed["optimizer"]["init_args"]["weight_decay"] == 0
-    assert "SourceOnly takes the place of FineTune" in shown.err and "criterion" in shown.err
-
-
-FREEZING = """
-model:
-  strategy:
-    class_path: PartialFreezing
-    init_args:
-      train: [head]
-      base:
-        class_path: FineTune
-        init_args: {also_source: true, criterion: {class_path: Focal, init_args: {gamma: 5.0}}}
-"""
-
-
-@pytest.mark.parametrize(
-    ("swap", "kept", "dropped"),
-    [
-        # A wrapper by a method, a wrapper's base by another, and a class by its subclass.
-        (["--model.strategy", "EntropyMinimization"], {"weight": 0.001, "criterion": None}, "train, base"),
-        (["--model.strategy.base", "SourceOnly"], {"criterion": None}, "also_source, criterion"),
-        (["--model.strategy", "mine.Mine"], {"base": None, "train": ["decoder", "head"], "thaw": None}, "train, base"),
-    ],
-)
-def test_a_swapped_wrapper_or_base_carries_nothing_over(
-    swap: list[str], kept: dict[str, Any], dropped: str, config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    Path("freezing.yaml").write_text(FREEZING)
-    Path("mine.py").write_text("from strategies import PartialFreezing\n\n\nclass Mine(PartialFreezing):\n    pass\n")
-    sys.modules.pop("mine", None)
-    with pytest.raises(SystemExit):
-        main(["fit", "--config", str(config), "--config", "freezing.yaml", *swap, "--print_config"])
-    shown = capsys.readouterr()
-    strategy = yaml.safe_load(shown.out)["model"]["strategy"]
-    if "base" in swap[0]:
-        assert strategy["init_args"]["train"] == ["head"]
-        strategy = strategy["init_args"]["base"]
-    assert {name: strategy["init_args"][name] for name in kept} == kept
-    assert f"whose {dropped} are dropped" in shown.err
-
-
-def test_any_config_takes_another_strategy_by_one_option(config: Path) -> None:
-    base = ["--model.strategy.base", "AdversarialAlignment", "--model.strategy.base.level", "entropy"]
-    main(["fit", "--config", str(config), "--run", "x", "--model.strategy", "PartialFreezing", *base])
-    saved = torch.load("runs/x/checkpoints/last.ckpt", weights_only=True)["segue"]
-    assert saved["strategy"] == "PartialFreezing(AdversarialAlignment)"
-
-
-def test_a_run_begins_with_what_trains_and_how_fast(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    freezing = ["--model.strategy", "PartialFreezing", "--model.strategy.thaw", "{encoder.2: 2, encoder.1: 9}"]
-    main(["fit", "--config", str(config), "--run", "x", *freezing, "--data.labels", "all"])
-    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in capsys.readouterr().out.splitlines()]
-    table = {row[0]: row[1:] for row in rows if len(row) == 5}
-    assert table["encoder.0"] == ["9,536", "0", "–", "frozen"]
-    assert table["encoder.1"] == ["147,968", "147,968", "–", "after the end"]
-    assert table["encoder.2"][1:] == [table["encoder.2"][0], "5.0e-04", "2"]
-    assert table["head"][1:] == [table["head"][0], "5.0e-04", "0"]
-
-
-def test_strategies_lists_every_method(capsys: pytest.CaptureFixture[str]) -> None:
-    main(["strategies"])
-    shown = capsys.readouterr().out
-    assert all(name in shown for name in ("AdversarialAlignment", "PartialFreezing", "SourceOnly"))
-
-
 def test_a_killed_run_goes_on_bitwise(config: Path) -> None:
     """A real kill -9, in the middle of a thaw and a ramp."""
     Path("slow.py").write_text(
@@ -321,38 +181,6 @@ def test_a_mistake_before_the_first_step_leaves_the_name_free(config: Path, caps
     main(["fit", "--config", str(config), "--run", "z", "--trainer.max_steps", "1"])
 
 
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (["--data.batch_size", "0"], "lightning: data.batch_size is 0; it is at least 1."),
-        (["--model.windows.size", "0"], "lightning: windows.size is 0"),
-        (["--trainer.accelerator", "gpu", "--trainer.devices", "64"], "lightning: "),
-        (["--run", ".."], "is no folder of its own"),
-    ],
-)
-def test_a_wrong_value_is_answered_by_our_sentence_alone(
-    args: list[str], message: str, config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    error = refused(capsys, "fit", "--config", str(config), *args)
-    assert message in error and "Subtypes" not in error
-
-
-def test_an_error_in_a_worker_is_shown_without_its_traceback(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for split in ("images", "masks"):
-        Path("own", split).mkdir(parents=True)
-    for number in range(8):
-        Image.fromarray(np.zeros((32, 32, 3), np.uint8)).save(f"own/images/{number}.png")
-        Image.fromarray(np.full((32, 32 + number // 7), number % 2, np.uint8)).save(f"own/masks/{number}.png")
-    Path("own/train.txt").write_text("".join(f"{number}\n" for number in range(8)))
-    own = Path("own.yaml")
-    own.write_text(
-        "data:\n  class_path: DomainDataModule\n"
-        "  init_args: {domain: own, role: source, classes: [a, b], workers: 1, crop: [32, 32]}\n"
-    )
-    error = refused(capsys, "fit", "--config", str(config), "--config", str(own), "--checkpoint.monitor", "null")
-    assert "mask 7" in error and "33" in error and "Traceback (most" not in error
-
-
 def test_a_second_run_never_overwrites_the_first(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["fit", "--config", str(config), "--run", "one", "--trainer.max_steps", "1"])
     assert "holds a run already" in refused(capsys, "fit", "--config", str(config), "--run", "one")
@@ -378,71 +206,6 @@ def test_a_strategy_in_a_file_of_the_working_directory(config: Path) -> None:
     )
     main(["fit", "--config", str(config), "--model.strategy", "my_method.Mine", "--run", "mine"])
     assert torch.load("runs/mine/checkpoints/last.ckpt", weights_only=True)["segue"]["strategy"] == "Mine"
-
-
-@pytest.mark.parametrize(
-    ("args", "message"),
-    [
-        (["--model.strategy", "FinTune"], "Did you mean FineTune?"),
-        (
-            ["--model.strategy", "EntropyMinimization", "--model.strategy.wieght", "1"],
-            "EntropyMinimization has no argument 'wieght'. Did you mean weight? Its arguments are weight, criterion.",
-        ),
-        (
-            ["--model.strategy", "AdversarialAlignment", "--model.strategy.level", "pixel"],
-            "AdversarialAlignment.level is 'pixel'; it takes one of features, output, entropy.",
-        ),
-        (
-            ["--model.strategy", "EntropyMinimization", "--model.strategy.weight", "much"],
-            "EntropyMinimization.weight is 'much'; it takes float.",
-        ),
-        (
-            [
-                "--model.strategy",
-                "PartialFreezing",
-                "--model.strategy.base",
-                "SourceOnly",
-                "--model.strategy.base.gama",
-                "1",
-            ],
-            "SourceOnly has no argument 'gama'. Its arguments are criterion.",
-        ),
-        (
-            ["--model.strategy", "PartialFreezing", "--model.strategy.train", "[encoder.7]", "--data.labels", "all"],
-            "PartialFreezing.train names 'encoder.7', which is no part",
-        ),
-        (["--model.architecture", "Unett"], "Unet"),
-        (["--model.encoder", "resnet81"], "resnet18"),
-        (["--model.encodr", "resnet18"], "--model.encoder"),
-        (["--trainer.max_stesp", "3"], "--trainer.max_steps"),
-        (["--model.strategy", "FineTune"], "data.labels is none"),
-        (["--checkpoint.monitor", "val/target/mio"], "val/target/miou"),
-        (["--model.init_from", "nowhere.ckpt"], "nowhere.ckpt"),
-        (["--model.encoder_weights", "nowhere.pth"], "nowhere.pth"),
-        (
-            [
-                "--data",
-                "DomainDataModule",
-                "--data.role",
-                "source",
-                "--data.domain",
-                "nowhere",
-                "--data.classes",
-                "[a,b]",
-            ],
-            "root 'nowhere' does not",
-        ),
-        (["--ckpt_path", "nowhere.ckpt"], "there is no checkpoint nowhere.ckpt"),
-        (["--ckpt_path", "last"], "needs --run"),
-        (["--data.init_args.batch_sise", "3"], "batch_size"),
-    ],
-)
-def test_mistakes_get_one_message_with_the_mend(
-    args: list[str], message: str, config: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    error = refused(capsys, "fit", "--config", str(config), *args)
-    assert message in error
-    assert "Traceback" not in error
 
 
 def test_evaluation_without_a_checkpoint_is_refused(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
