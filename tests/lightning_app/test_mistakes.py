@@ -40,6 +40,16 @@ def test_an_error_in_a_worker_is_shown_without_its_traceback(config: Path, capsy
     assert "mask 7" in error and "33" in error and "Traceback (most" not in error
 
 
+def test_a_subclass_lists_the_arguments_that_it_hands_on(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("handing_on.py").write_text(
+        "from strategies import EntropyMinimization\n\n\nclass Mine(EntropyMinimization):\n"
+        "    def __init__(self, mine: int = 1, **kwargs):\n        super().__init__(**kwargs)\n"
+    )
+    wrong = ["--model.strategy", "handing_on.Mine", "--model.strategy.wieght", "1"]
+    error = refused(capsys, "fit", "--config", str(config), *wrong)
+    assert "Mine has no argument 'wieght'. Did you mean weight? Its arguments are mine, weight, criterion." in error
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [
@@ -66,6 +76,10 @@ def test_an_error_in_a_worker_is_shown_without_its_traceback(config: Path, capsy
                 "1",
             ],
             "SourceOnly has no argument 'gama'. Its arguments are criterion.",
+        ),
+        (
+            ["--model.strategy", "PartialFreezing", "--model.strategy.thaw", "{encoder: soon}"],
+            "PartialFreezing.thaw is '{'encoder': 'soon'}'; it takes int or",
         ),
         (
             ["--model.strategy", "PartialFreezing", "--model.strategy.train", "[encoder.7]", "--data.labels", "all"],
