@@ -141,7 +141,7 @@ def test_the_last_checkpoint_is_the_last_step_whatever_the_monitor_says(config: 
 
 
 def test_a_killed_run_goes_on_bitwise(config: Path) -> None:
-    """A real kill -9, in the middle of a thaw and a ramp."""
+    """A real kill -9, in the middle of a thaw and a ramp; and the program as ``python -m``."""
     Path("slow.py").write_text(
         "import time\nfrom pathlib import Path\nfrom strategies import AdversarialAlignment, PartialFreezing\n\n\n"
         "class Slow(PartialFreezing):\n"
@@ -238,16 +238,6 @@ def test_a_file_in_place_of_the_runs_folder_is_said_before_training(
 ) -> None:
     Path("runs").write_text("not a folder")
     assert "cannot be written" in refused(capsys, "fit", "--config", str(config), "--run", "x")
-
-
-def test_python_m_is_the_same_program(config: Path) -> None:
-    """In a process of its own, because a module run as __main__ breaks subclass checks."""
-    done = subprocess.run(
-        [sys.executable, "-m", "lightning_app", "fit", "--config", str(config), "--trainer.fast_dev_run", "true"],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs").rglob("*.yaml")), ids=lambda p: f"{p.parent.name}/{p.name}")

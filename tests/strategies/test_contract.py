@@ -23,7 +23,7 @@ from lightning_app.optimization import check_groups
 from lightning_app.segmenter import Segmenter
 from strategies import SourceOnly
 
-STEPS = 6
+STEPS = 5
 EPOCH = 3
 """Batches of an epoch, so that what goes by epochs has two."""
 NAMES = sorted(tiny.STRATEGIES)
@@ -77,7 +77,7 @@ class Run:
 
 @pytest.fixture(scope="module", params=NAMES)
 def whole(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run of six steps with a checkpoint each."""
+    """A run with a checkpoint a step."""
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp(request.param)
     segmenter, recorder = make_segmenter(request.param), Recorder()
