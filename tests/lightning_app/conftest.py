@@ -35,7 +35,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             "class_path": "CrossDomainDataModule",
             "init_args": {
                 "source": streets,
-                "target": {**streets, "init_args": {**streets["init_args"], "look": "dusk"}},  # type: ignore[dict-item]
+                "target": {**streets, "init_args": {**streets["init_args"], "look": "dusk"}},
                 "crop": [32, 32],
                 "scale": [1.0, 1.0],
                 "batch_size": 2,
