@@ -20,13 +20,20 @@ class DomainBatch(TypedDict):
         mask: (B, H, W) class ids with 255 = ignore, int64 on the device and uint8 before. Absent from the
             stream ``target``.
         name: one file name an image, without folder and suffix.
+        strong: (B, C, H, W), the same crops as ``image`` with colours changed; in the stream ``target`` where it is
+            asked for.
         domain: the domain the images are of; validation and test read it.
+        part: which of several domains in that role; an empty string where there is one.
+        skipped: (name, reason) of the files that could not be read and were replaced by others.
     """
 
     image: Tensor
     mask: NotRequired[Tensor]
     name: list[str]
+    strong: NotRequired[Tensor]
     domain: NotRequired[DomainName]
+    part: NotRequired[str]
+    skipped: NotRequired[list[tuple[str, str]]]
 
 
 class Batch(TypedDict, total=False):

@@ -1,32 +1,44 @@
 """A source domain and a target domain as Lightning wants them."""
 
 import math
-import signal
 from collections.abc import Iterable, Sequence
 from functools import cached_property
-from typing import Any, ClassVar, cast, get_args
+from typing import Any, ClassVar, Literal, cast, get_args
 
-import cv2
 import numpy as np
+from albumentations import BasicTransform
 from lightning import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
-from datamodules.batch import IGNORE, DomainName, StreamName
-from datamodules.dataset import DomainDataset, MaskReader, collate, to_device_values
+from datamodules.batch import IGNORE, DomainName, RareClassSampling, StreamName
+from datamodules.class_index import class_counts
+from datamodules.classes import agreed_classes
+from datamodules.dataset import DomainDataset, collate, to_device_values
 from datamodules.domain import Domain, Split
+from datamodules.draw_orders import draw_order
+from datamodules.file_domain import FileDomain
 from datamodules.folder_domain import FolderDomain
+from datamodules.georeference import Georeference
 from datamodules.images_to_predict import images_to_predict
-from datamodules.names import some
-from datamodules.reading import CHANNEL_CONVERSIONS
-from datamodules.samplers import DrawLoader, DrawSampler
+from datamodules.joined_domains import JoinedDomains
+from datamodules.loaders import DrawLoader, WatchedLoader
+from datamodules.names import Names, some
+from datamodules.rare_classes import left_out_classes
+from datamodules.samplers import DrawOrder, DrawSampler
+from datamodules.side import Side
+from datamodules.skipped_files import SkippedFiles
 from datamodules.target_labels import choose_labels, parse_labels
-from datamodules.transforms import Augmentation, TrainTransform
+from datamodules.transforms import Augmentation, Strength, TrainTransform
 
 MOST_MASKS_READ = 200
 """At most so many training masks are read at start in search of absent classes."""
+
+DomainSetting = Domain | str | list[Domain | str]
+"""A domain, the root of a ``FolderDomain``, or several of these."""
 
 
 class CrossDomainDataModule(LightningDataModule):
@@ -35,18 +47,31 @@ class CrossDomainDataModule(LightningDataModule):
     Training opens no target label that ``labels`` does not give. Validation and test read those of their splits.
 
     Args:
-        source: the labelled domain, or the root of a ``FolderDomain``.
-        target: the domain to learn, or the root of a ``FolderDomain``.
-        classes: the class names, in the order of the class ids. Not needed for a domain that knows its own.
-        labels: the target labels that training may use: ``none``, a number of images (chosen by the seed, the smaller
-            choices within the larger), ``all``, or a text file of image names.
+        source: the labelled domain, or the root of a ``FolderDomain``, or a list of these.
+        target: the domain to learn, or the root of a ``FolderDomain``, or a list of these.
+        source_weights: how often each of several sources is drawn, relative to the others. By default each image is
+            drawn as often as any other.
+        target_weights: the same for several targets.
+        classes: the class names, in the order of the class ids. Not needed where the domains know the same classes.
+        labels: the target labels that training may use: ``none``, ``all``, a number of images, a share such as
+            ``5%``, a number of groups such as ``3 groups`` (all chosen by the seed, the smaller choices within the
+            larger), or a text file of image names.
         channels: channels of the images that the network sees. Grey images are replicated and RGB images made grey
             where that fits them.
         batch_size: images of a batch, in each stream and on each rank.
         crop: (height, width) of the training images, in pixels.
         scale: smallest and largest factor by which training images are scaled.
-        augmentation: ``none`` crops training images; ``weak`` also scales and flips them; ``strong`` also changes
-            their colours, blurs them and adds noise.
+        augmentation: what is done to training images: ``driving`` flips them, ``aerial`` and ``microscopy`` also turn
+            them, ``none`` only crops them; or a list of transforms of albumentations, by ``class_path``.
+        strength: ``weak`` moves pixels; ``strong`` also changes colours, blurs and adds noise. A list of transforms is
+            applied whole.
+        largest_class_share: the largest share of a crop's labelled pixels that one class shall have, in (0, 1]: other
+            crops are tried, at most 10. 1 takes the first crop.
+        rare_class_sampling: draws images and crops of rare classes more often, in the labelled streams.
+        strong_view: whether the stream ``target`` also holds a second view of each crop, ``strong``, whose colours are
+            changed.
+        on_bad_file: what training does with a file that cannot be read: ``raise``, or ``skip``, which takes another
+            image and counts. Validation and test always raise.
         steps_per_epoch: batches of an epoch; by default one pass over the longest labelled stream in use, or else
             over the target.
         workers: processes that read each stream; 0 reads in the main process.
@@ -54,7 +79,7 @@ class CrossDomainDataModule(LightningDataModule):
         predict: what is predicted: a split such as ``target/test``, a folder of images or one image.
 
     Raises:
-        ValueError: if the classes are not given or contradict a domain's, or if a number is out of bounds.
+        ValueError: if the classes are not given or do not fit a domain's, or if a number is out of bounds.
     """
 
     _keys: ClassVar[dict[DomainName, str]] = {
@@ -64,28 +89,28 @@ class CrossDomainDataModule(LightningDataModule):
 
     def __init__(
         self,
-        source: Domain | str | None = None,
-        target: Domain | str | None = None,
+        source: DomainSetting | None = None,
+        target: DomainSetting | None = None,
+        source_weights: list[float] | None = None,
+        target_weights: list[float] | None = None,
         classes: list[str] | None = None,
-        labels: int | str | None = "none",
+        labels: int | float | str | None = "none",
         channels: int = 3,
         batch_size: int = 8,
         crop: tuple[int, int] = (256, 256),
         scale: tuple[float, float] = (0.5, 2.0),
-        augmentation: Augmentation = "weak",
+        augmentation: Augmentation | list[BasicTransform] = "driving",
+        strength: Strength = "weak",
+        largest_class_share: float = 1.0,
+        rare_class_sampling: RareClassSampling | None = None,
+        strong_view: bool = False,
+        on_bad_file: Literal["raise", "skip"] = "raise",
         steps_per_epoch: int | None = None,
         workers: int = 2,
         seed: int = 0,
         predict: str = "target/test",
     ) -> None:
         super().__init__()
-        given: dict[DomainName, Domain | str | None] = {"source": source, "target": target}
-        self.domains: dict[DomainName, Domain] = {
-            role: FolderDomain(domain) if isinstance(domain, str) else domain
-            for role, domain in given.items()
-            if domain is not None
-        }
-        self.classes = _agreed_classes(self.domains, classes)
         for key, value, least in (
             ("channels", channels, 1),
             ("batch_size", batch_size, 1),
@@ -95,15 +120,39 @@ class CrossDomainDataModule(LightningDataModule):
         ):
             if value < least:
                 raise ValueError(f"data.{key} is {value}; it is at least {least}.")
+        domains = {
+            cast(DomainName, role): _joined(given)
+            for role, given in (("source", source), ("target", target))
+            if given is not None
+        }
+        self.classes = agreed_classes(domains, classes)
+        self.sides = {role: Side(role, domain, self._keys[role], self.classes) for role, domain in domains.items()}
+        self.weights: dict[DomainName, list[float] | None] = {"source": source_weights, "target": target_weights}
+        for role, weights in self.weights.items():
+            parts = len(self.sides[role].parts) if role in self.sides else 0
+            if weights is not None and len(weights) != parts:
+                raise ValueError(f"data.{role}_weights is {weights} for {parts} domains; each domain has one weight.")
         self.labels = parse_labels(labels)
         self.channels = channels
         self.batch_size = batch_size
-        self.transform = TrainTransform(crop, scale, augmentation, channels)
+        self.transform = TrainTransform(
+            crop, scale, augmentation, channels, strength=strength, largest_class_share=largest_class_share
+        )
+        if strong_view:
+            self.transform.check_strong_view("data.strong_view is true")
+        self.rare_class_sampling = rare_class_sampling
+        self.strong_view = strong_view
+        self.on_bad_file = on_bad_file
+        self.skipped = SkippedFiles()
         self.steps_per_epoch = steps_per_epoch
         self.workers = workers
         self.seed = seed
         self.predict = predict
-        self._checked: set[DomainName] = set()
+
+    def prepare_data(self) -> None:
+        """Counts the pixels of the classes where rare ones are drawn more often, once on each machine."""
+        if self.trainer is not None and self.trainer.state.fn == "fit":
+            self._class_counts()
 
     def setup(self, stage: str) -> None:
         """Warns of classes that no training mask holds, before a fit."""
@@ -111,17 +160,34 @@ class CrossDomainDataModule(LightningDataModule):
         if stage == "fit" and (self.trainer is None or self._module().strategy is not None):
             self.absent_classes()
 
-    def splits(self) -> dict[DomainName, dict[Split, list[str]]]:
+    def teardown(self, stage: str) -> None:
+        """Says what was skipped."""
+        summary = self.skipped.summary()
+        if summary is not None and stage == "fit":
+            rank_zero_warn(summary)
+
+    @property
+    def domains(self) -> dict[DomainName, Domain]:
+        """The domain of each role."""
+        return {role: side.domain for role, side in self.sides.items()}
+
+    def splits(self) -> dict[DomainName, dict[Split, Names]]:
         """Returns the names of the images of each domain and split.
 
         Raises:
             FileNotFoundError: if a folder or a listed image does not exist.
             ValueError: if a list or the names contradict themselves.
         """
-        return self._splits
+        return {role: side.splits for role, side in self.sides.items()}
+
+    @property
+    def shared_classes(self) -> list[str]:
+        """The classes that the masks of both domains can hold; all of them where there is one domain."""
+        shown = [side.classes_shown for side in self.sides.values()] or [set(range(len(self.classes)))]
+        return [name for class_id, name in enumerate(self.classes) if class_id in set.intersection(*shown)]
 
     @cached_property
-    def labelled_names(self) -> list[str]:
+    def labelled_names(self) -> Names:
         """The target training images whose labels are given for training, sorted.
 
         Raises:
@@ -129,12 +195,13 @@ class CrossDomainDataModule(LightningDataModule):
             ValueError: if labels are asked for that do not exist.
         """
         if self.labels == "none":
-            return []
-        if "target" not in self.domains:
+            return Names()
+        if "target" not in self.sides:
             raise ValueError(f"data.labels is {self.labels}, but there is no target domain.")
-        chosen = choose_labels(self.labels, self._splits["target"]["train"], self.domains["target"], self.seed)
-        self._require_masks("target", chosen, f"data.labels is {self.labels}")
-        return sorted(chosen)
+        target = self.sides["target"]
+        chosen = choose_labels(self.labels, target.splits["train"], target.domain, self.seed)
+        target.require_masks(chosen, f"data.labels is {self.labels}")
+        return Names(sorted(chosen))
 
     @property
     def labels_used(self) -> int:
@@ -147,7 +214,7 @@ class CrossDomainDataModule(LightningDataModule):
 
     def streams(
         self, required: Iterable[StreamName], optional: Iterable[StreamName] = (), strategy: str = "The strategy"
-    ) -> dict[StreamName, list[str]]:
+    ) -> dict[StreamName, Names]:
         """Returns the images of the streams that a strategy gets: the required ones, and the optional ones there are.
 
         Args:
@@ -164,23 +231,23 @@ class CrossDomainDataModule(LightningDataModule):
                 raise ValueError(
                     f"{strategy} declares the stream {stream!r}; streams are {', '.join(get_args(StreamName))}."
                 )
-        names: dict[StreamName, list[str]] = {}
+        names: dict[StreamName, Names] = {}
         for stream in get_args(StreamName):
             if stream in required or stream in optional:
                 found = self._stream(stream)
-                if found:
+                if len(found):
                     names[stream] = found
                 elif stream in required:
                     raise ValueError(self._lack(stream, strategy))
         return names
 
-    def evaluation_domains(self, split: Split) -> list[DomainName]:
-        """Returns the domains that have labelled images in a split, and so can be scored."""
-        return [
-            role
-            for role, domain in self.domains.items()
-            if any(domain.has_mask(name) for name in self._splits[role][split])
-        ]
+    def scored(self, split: Split) -> dict[DomainName, list[str]]:
+        """Returns the domains that have labelled images in a split and so can be scored, with their parts."""
+        parts = {
+            role: [part for part, names in side.by_part(side.splits[split]).items() if side.has_labels(names)]
+            for role, side in self.sides.items()
+        }
+        return {role: labelled for role, labelled in parts.items() if labelled}
 
     def absent_classes(self) -> list[str]:
         """Returns the classes that none of the masks given for training holds, and warns of them.
@@ -190,7 +257,7 @@ class CrossDomainDataModule(LightningDataModule):
         masks = self._masks_given()
         ids: set[int] = set()
         for role, name in masks:
-            ids |= set(np.flatnonzero(np.bincount(self._mask_reader(role)(name).ravel())).tolist())
+            ids |= set(np.flatnonzero(np.bincount(self.sides[role].mask_reader(name).ravel())).tolist())
             if len(ids - {IGNORE}) == len(self.classes):
                 break
         absent = [name for index, name in enumerate(self.classes) if index not in ids]
@@ -207,11 +274,10 @@ class CrossDomainDataModule(LightningDataModule):
         Raises:
             ValueError: if a required stream is not to be had.
         """
-        strategy, required, optional = self._declared()
-        streams = self.streams(required, optional, strategy)
+        streams, strategy = self._declared_streams(), self._declared()[0]
         if not streams:
             raise ValueError(f"{strategy} declares no stream that the data has.")
-        if self.labelled_names and "labelled_target" not in streams:
+        if len(self.labelled_names) and "labelled_target" not in streams:
             rank_zero_info(f"data.labels is {self.labels}, but {strategy} uses no target labels.")
         rank, world_size = self._rank_and_world_size()
         together = self.batch_size * world_size
@@ -226,27 +292,30 @@ class CrossDomainDataModule(LightningDataModule):
             labelled = [names for stream, names in streams.items() if stream != "target"]
             steps = math.ceil(max(len(names) for names in labelled or streams.values()) / together)
         module = self._module()
+        counts, sampling = self._class_counts(), self._rare_classes()
         loaders: dict[StreamName, DataLoader[Any]] = {}
         for stream, names in streams.items():
-            role: DomainName = "source" if stream == "source" else "target"
-            self._check_channels(role, names)
+            side = self.sides["source" if stream == "source" else "target"]
+            side.say_conversion(names, self.channels)
             dataset = DomainDataset(
-                self.domains[role],
-                role,
+                side.domain,
+                side.role,
                 names,
                 channels=self.channels,
-                read_mask=None if stream == "target" else self._mask_reader(role),
+                read_mask=None if stream == "target" else side.mask_reader,
                 transform=self.transform,
                 seed=self.seed,
                 stream=stream,
+                wanted_pixels=0 if sampling is None else sampling.minimum_crop_pixels,
+                strong_view=self.strong_view and stream == "target",
+                skip_bad_files=self.on_bad_file == "skip",
             )
             sampler = DrawSampler(
                 dataset,
-                stream=stream,
+                self._order(stream, names, side, counts.get(stream)),
                 batch_size=self.batch_size,
                 steps_per_epoch=steps,
                 consumed_batches=lambda: int(module.consumed_batches),
-                seed=self.seed,
                 rank=rank,
                 world_size=world_size,
             )
@@ -260,11 +329,11 @@ class CrossDomainDataModule(LightningDataModule):
         return CombinedLoader(loaders, mode="min_size")
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
-        """Returns one loader for each domain that has labelled images in ``val``: whole images, one at a time."""
+        """Returns a loader for each domain that has labelled images in ``val``: whole images, one at a time."""
         return self._evaluation_loaders("val")
 
     def test_dataloader(self) -> list[DataLoader[Any]]:
-        """Returns one loader for each domain that has labelled images in ``test``: whole images, one at a time."""
+        """Returns a loader for each domain that has labelled images in ``test``: whole images, one at a time."""
         return self._evaluation_loaders("test")
 
     def predict_dataloader(self) -> DataLoader[Any]:
@@ -274,9 +343,14 @@ class CrossDomainDataModule(LightningDataModule):
             FileNotFoundError: if the folder or the image does not exist.
             ValueError: if there is nothing to predict.
         """
-        role, domain, names = self._to_predict()
-        self._check_channels(role, names, domain)
-        return self._whole_image_loader(DomainDataset(domain, role, names, channels=self.channels), self.predict)
+        side, names = self._to_predict
+        side.say_conversion(names, self.channels)
+        dataset = DomainDataset(side.domain, side.role, names, channels=self.channels)
+        return self._whole_image_loader(dataset, self.predict)
+
+    def georeference(self, name: str) -> Georeference | None:
+        """Returns where on the earth an image to predict lies, or None if its file does not say."""
+        return self._to_predict[0].domain.georeference(name)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:  # noqa: ANN401 - as in Lightning
         """Makes float images and int64 masks; images to predict stay as they are, for the windows to be cut from."""
@@ -284,112 +358,130 @@ class CrossDomainDataModule(LightningDataModule):
             return batch
         if "image" in batch:
             return to_device_values(batch)
+        for stream, images in batch.items():
+            self.skipped.add(stream, images.pop("skipped", []))
         return {stream: to_device_values(images) for stream, images in batch.items()}
 
-    @cached_property
-    def _splits(self) -> dict[DomainName, dict[Split, list[str]]]:
-        splits: dict[DomainName, dict[Split, list[str]]] = {}
-        for role, domain in self.domains.items():
-            try:
-                splits[role] = {split: list(domain.names(split)) for split in get_args(Split)}
-            except FileNotFoundError as error:
-                raise FileNotFoundError(f"{self._keys[role]}: {error}") from error
-            except ValueError as error:
-                raise ValueError(f"{self._keys[role]}: {error}") from error
-        return splits
-
-    def _stream(self, stream: StreamName) -> list[str]:
+    def _stream(self, stream: StreamName) -> Names:
         if stream == "labelled_target":
             return self.labelled_names
-        if stream not in self.domains:
-            return []
-        names = self._splits[stream]["train"]
-        if stream == "source":
-            self._require_masks("source", names, "source images are trained with their masks")
+        if stream not in self.sides:
+            return Names()
+        names = self.sides[stream].splits["train"]
+        if stream == "source" and len(names):
+            hint = ""
+            target = self.sides.get("target")
+            if target is not None and len(target.splits["train"]) and target.domain.has_mask(target.splits["train"][0]):
+                hint = " The target's have masks: are source and target swapped?"
+            self.sides["source"].require_masks(names, "source images are trained with their masks", hint)
         return names
 
     def _lack(self, stream: StreamName, strategy: str) -> str:
         role: DomainName = "source" if stream == "source" else "target"
         if stream == "labelled_target":
             needs = f"{strategy} requires labelled target images, but"
-            if role in self.domains:
+            if role in self.sides:
                 return f"{needs} data.labels is {self.labels}. Set data.labels to a number, a list file or all."
         else:
             needs = f"{strategy} requires {role} images, but"
-        if role not in self.domains:
+        if role not in self.sides:
             return f"{needs} there is no {role} domain: data.{role} is not given."
         return f"{needs} the split {role}/train is empty."
 
-    def _require_masks(self, role: DomainName, names: Sequence[str], why: str) -> None:
-        self.domains[role].check_masks()
-        lacking = [name for name in names if not self.domains[role].has_mask(name)]
-        if lacking:
-            raise ValueError(f"{role} images without a mask: {some(lacking)}; {why}.")
-
-    def _mask_reader(self, role: DomainName) -> MaskReader:
-        label_map = f"{self._keys[role]}.init_args.label_map"
-        return MaskReader(self.domains[role], role, len(self.classes), label_map)
-
     def _masks_given(self) -> list[tuple[DomainName, str]]:
-        if self.trainer is None:
-            streams = self.streams((), ("source", "labelled_target"))
-        else:
-            strategy, required, optional = self._declared()
-            streams = self.streams(required, optional, strategy)
+        streams = self.streams((), ("source", "labelled_target")) if self.trainer is None else self._declared_streams()
         given: list[tuple[DomainName, str]] = [("target", name) for name in streams.get("labelled_target", [])]
         given += [("source", name) for name in streams.get("source", [])]
         return given[:: math.ceil(len(given) / MOST_MASKS_READ) or 1]
 
-    def _check_channels(self, role: DomainName, names: Sequence[str], domain: Domain | None = None) -> None:
-        # Said here and not where it happens, or every worker would say it.
-        if role in self._checked:
-            return
-        self._checked.add(role)
-        domain = domain or self.domains[role]
-        for name in names[:: math.ceil(len(names) / 4)]:
-            found = domain.read_image(name).shape[2]
-            if (found, self.channels) in CHANNEL_CONVERSIONS:
-                rank_zero_warn(
-                    f"{role}: {CHANNEL_CONVERSIONS[found, self.channels]}, because data.channels is {self.channels}."
-                )
-                return
+    def _order(self, stream: StreamName, names: Names, side: Side, counts: NDArray[np.uint32] | None) -> DrawOrder:
+        parts = side.by_part(names)
+        given, weights = self.weights[side.role], None
+        if given is not None:
+            weight_of = dict(zip(side.parts, given, strict=True))
+            weights = [weight_of[part] for part in parts]
+            without = [part for part in weight_of if part not in parts]
+            if without:
+                rank_zero_warn(f"data.{side.role}_weights: the stream {stream} has no image of {some(without)}.")
+        sizes = [len(of_part) for of_part in parts.values()]
+        return draw_order(
+            sizes, seed=self.seed, stream=stream, weights=weights, rare_classes=self._rare_classes(), pixels=counts
+        )
+
+    def _rare_classes(self) -> RareClassSampling | None:
+        """Returns what the configuration asks for, or else the strategy."""
+        if self.rare_class_sampling is not None or self.trainer is None:
+            return self.rare_class_sampling
+        requests = getattr(self._module().strategy, "requests", ())
+        return next((one for one in requests if isinstance(one, RareClassSampling)), None)
+
+    def _class_counts(self) -> dict[StreamName, NDArray[np.uint32]]:
+        """Counts the pixels of each class in each mask of the labelled streams, if rare classes are drawn."""
+        sampling = self._rare_classes()
+        if sampling is None:
+            return {}
+        counts: dict[StreamName, NDArray[np.uint32]] = {}
+        for stream, names in self._declared_streams().items():
+            if stream == "target":
+                continue
+            reader = self.sides["source" if stream == "source" else "target"].mask_reader
+            counts[stream] = class_counts(
+                names,
+                len(self.classes),
+                read_mask=reader.read_ids,
+                to_classes=reader.to_classes,
+                mask_file=reader.file,
+                key=reader.describe(),
+                title=stream,
+                workers=self.workers or None,
+            )
+            left_out = left_out_classes(counts[stream], sampling, self.classes)
+            if left_out:
+                rank_zero_info(f"{stream}: no draw asks for {'; '.join(left_out)}.")
+        return counts
 
     def _evaluation_loaders(self, split: Split) -> list[DataLoader[Any]]:
-        loaders = []
-        roles = self.evaluation_domains(split)
-        for role in self.domains:
-            names = self._splits[role][split]
-            if role not in roles:
-                why = "no image has a mask" if names else "it is empty"
+        loaders: list[DataLoader[Any]] = []
+        scored = self.scored(split)
+        for role, side in self.sides.items():
+            if role not in scored:
+                why = "no image has a mask" if len(side.splits[split]) else "it is empty"
                 rank_zero_info(f"{role}/{split} is left out of the scores: {why}.")
                 continue
-            self._require_masks(role, names, f"{role}/{split} is scored with all its masks")
-            self._check_channels(role, names)
-            rank_zero_info(f"{role}/{split}: scores read {len(names)} images and their masks.")
-            dataset = DomainDataset(
-                self.domains[role], role, names, channels=self.channels, read_mask=self._mask_reader(role)
-            )
-            loaders.append(self._whole_image_loader(dataset, f"{role}/{split}"))
+            for part, names in side.by_part(side.splits[split]).items():
+                what = f"{role}/{part}/{split}" if part else f"{role}/{split}"
+                if part not in scored[role]:
+                    rank_zero_info(f"{what} is left out of the scores: no image has a mask.")
+                    continue
+                side.require_masks(names, f"{what} is scored with all its masks")
+                side.say_conversion(names, self.channels)
+                rank_zero_info(f"{what}: scores read {len(names)} images and their masks.")
+                dataset = DomainDataset(
+                    side.domain, role, names, channels=self.channels, read_mask=side.mask_reader
+                )
+                loaders.append(self._whole_image_loader(dataset, what))
         if not loaders and not (self.trainer is not None and self.trainer.state.fn == "fit"):
             raise ValueError(
                 f"no labelled images to score: the split {split!r} is empty or without masks in "
-                f"{' and '.join(self.domains) or 'the data, which has no domain'}."
+                f"{' and '.join(self.sides) or 'the data, which has no domain'}."
             )
         return loaders
 
-    def _to_predict(self) -> tuple[DomainName, Domain, list[str]]:
+    @cached_property
+    def _to_predict(self) -> tuple[Side, Names]:
         role, _, split = self.predict.partition("/")
         if role in get_args(DomainName) and split in get_args(Split):
-            if role not in self.domains:
+            side = self.sides.get(cast(DomainName, role))
+            if side is None:
                 raise ValueError(f"data.predict is {self.predict}, but there is no {role} domain.")
-            names = self._splits[role][cast(Split, split)]
-            if not names:
+            names = side.splits[cast(Split, split)]
+            if not len(names):
                 raise ValueError(f"data.predict is {self.predict}, but this split is empty.")
-            return role, self.domains[role], names
+            return side, names
         target = self.domains.get("target")
-        value_range = target.value_range if isinstance(target, FolderDomain) else None
-        domain, names = images_to_predict(self.predict, value_range)
-        return "target", domain, names
+        value_range = target.value_range if isinstance(target, FileDomain) else None
+        domain, found = images_to_predict(self.predict, value_range)
+        return Side("target", domain, "data.predict", self.classes), found
 
     def _whole_image_loader(self, dataset: DomainDataset, what: str) -> DataLoader[Any]:
         rank, world_size = self._rank_and_world_size()
@@ -399,13 +491,12 @@ class CrossDomainDataModule(LightningDataModule):
                 raise ValueError(f"{what} has fewer images ({len(dataset)}) than there are ranks ({world_size}).")
             # The usual sampler repeats images until all ranks have as many, and the scores would count them twice.
             sampler = UnrepeatedDistributedSampler(dataset, num_replicas=world_size, rank=rank, shuffle=False)
-        return DataLoader(dataset, batch_size=1, sampler=sampler, **self._loader_options())
+        return WatchedLoader(dataset, batch_size=1, sampler=sampler, **self._loader_options())
 
     def _loader_options(self) -> dict[str, Any]:
         return {
             "num_workers": self.workers,
             "collate_fn": collate,
-            "worker_init_fn": _prepare_worker,
             "pin_memory": self.trainer is not None and self.trainer.strategy.root_device.type == "cuda",
         }
 
@@ -418,32 +509,17 @@ class CrossDomainDataModule(LightningDataModule):
         strategy = self._module().strategy
         return strategy.name, list(strategy.required_streams), list(strategy.optional_streams)
 
+    def _declared_streams(self) -> dict[StreamName, Names]:
+        strategy, required, optional = self._declared()
+        return self.streams(required, optional, strategy)
+
     def _rank_and_world_size(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
 
 
-def _agreed_classes(domains: dict[DomainName, Domain], classes: list[str] | None) -> list[str]:
-    known: dict[str, list[str]] = {} if classes is None else {"data.classes": list(classes)}
-    known |= {f"the {role} domain": list(domain.classes) for role, domain in domains.items() if domain.classes}
-    if not known:
-        if domains:
-            raise ValueError("data.classes is not given. Set it to the class names, in the order of the class ids.")
-        return []
-    (first, names), *others = known.items()
-    for other, its_names in others:
-        if its_names != names:
-            raise ValueError(f"{first} has the classes {names}, but {other} has {its_names}.")
-    if len(set(names)) < len(names):
-        raise ValueError(f"{first} names classes twice: {', '.join(sorted({n for n in names if names.count(n) > 1}))}.")
-    if not 2 <= len(names) <= IGNORE:
-        raise ValueError(f"{first} has {len(names)} classes; there are at least 2 and at most {IGNORE}.")
-    return names
-
-
-def _prepare_worker(worker: int) -> None:
-    # Each worker would start as many threads of OpenCV as there are cores.
-    cv2.setNumThreads(0)
-    # Ctrl-C and a scheduler's SIGTERM reach the whole group of processes; workers must outlive the step that the main
-    # process finishes then. A second SIGTERM, which is how leftover workers are ended, does end them.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+def _joined(given: DomainSetting) -> Domain:
+    domains = [
+        FolderDomain(domain) if isinstance(domain, str) else domain
+        for domain in (given if isinstance(given, list) else [given])
+    ]
+    return domains[0] if len(domains) == 1 else JoinedDomains(domains)

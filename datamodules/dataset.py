@@ -1,6 +1,7 @@
 """From names to tensors and batches."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NotRequired, TypedDict
 
 import numpy as np
@@ -8,10 +9,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from datamodules.batch import IGNORE, DomainBatch, DomainName, StreamName
-from datamodules.domain import Domain, MaskArray
+from datamodules.batch import DomainBatch, DomainName, StreamName
+from datamodules.crops import Crop, reduction_for
+from datamodules.domain import Domain, ImageArray, MaskArray
+from datamodules.loaders import take_in_hand
+from datamodules.mask_reader import MaskReader
 from datamodules.reading import convert_channels
-from datamodules.samplers import stream_generator
+from datamodules.samplers import Draw, stream_generator
+from datamodules.skipped_files import SkippedFile, read_or_another
 from datamodules.transforms import TrainTransform
 
 
@@ -21,46 +26,20 @@ class Sample(TypedDict):
     Attributes:
         image: (C, H, W) uint8, or float32 in [0, 1].
         mask: (H, W) uint8 class ids, 255 = ignore.
+        strong: (C, H, W), the same crop as ``image`` with other colours.
         name: the image's name.
         domain: the domain it is of.
+        part: which of several domains in that role.
+        skipped: the images that could not be read and that this one stands for.
     """
 
     image: Tensor
     mask: NotRequired[Tensor]
+    strong: NotRequired[Tensor]
     name: str
     domain: DomainName
-
-
-class MaskReader:
-    """Reads masks of a domain and checks their class ids.
-
-    Args:
-        domain: where the masks are.
-        role: what the domain is, for errors.
-        classes: the number of classes.
-        label_map: the key of the configuration that mends a wrong class id, for errors.
-    """
-
-    def __init__(self, domain: Domain, role: DomainName, classes: int, label_map: str) -> None:
-        self.domain = domain
-        self.role = role
-        self.classes = classes
-        self.label_map = label_map
-
-    def __call__(self, name: str) -> MaskArray:
-        """Returns a mask, (H, W) uint8.
-
-        Raises:
-            ValueError: if it holds a class id that is neither a class nor 255.
-        """
-        mask = self.domain.read_mask(name)
-        wrong = mask[(mask >= self.classes) & (mask != IGNORE)]
-        if wrong.size:
-            raise ValueError(
-                f"{self.role} mask {name} holds class id {wrong[0]}; classes are 0 to {self.classes - 1} and "
-                f"255 (ignore). Map it in {self.label_map}."
-            )
-        return mask
+    part: str
+    skipped: NotRequired[list[SkippedFile]]
 
 
 class DomainDataset(Dataset[Sample]):
@@ -75,6 +54,9 @@ class DomainDataset(Dataset[Sample]):
         transform: what is done to training images; None leaves them whole.
         seed: the seed of the data.
         stream: the stream that is trained on; augmentation depends on it, on the seed and on the draw number.
+        wanted_pixels: the pixels that a crop should hold of the class that a draw wants.
+        strong_view: whether samples have a second view of the crop.
+        skip_bad_files: whether another image takes the place of one that cannot be read.
     """
 
     def __init__(
@@ -88,45 +70,102 @@ class DomainDataset(Dataset[Sample]):
         transform: TrainTransform | None = None,
         seed: int = 0,
         stream: StreamName | None = None,
+        wanted_pixels: int = 0,
+        strong_view: bool = False,
+        skip_bad_files: bool = False,
     ) -> None:
         self.domain = domain
         self.role = role
-        self.names = list(names)
+        self.names = names
         self.channels = channels
         self.read_mask = read_mask
         self.transform = transform
         self.seed = seed
         self.stream = stream
+        self.wanted_pixels = wanted_pixels
+        self.strong_view = strong_view
+        self.skip_bad_files = skip_bad_files
 
     def __len__(self) -> int:
         """Returns the number of images."""
         return len(self.names)
 
-    def __getitem__(self, item: int | tuple[int, int]) -> Sample:
+    def __getitem__(self, item: int | Draw) -> Sample:
         """Reads one image.
 
         Args:
-            item: an index, or (index, draw number) in training. An index alone stands for both: ``overfit_batches``
-                of the Trainer asks so.
+            item: an index, or a draw in training. An index alone stands for both: ``overfit_batches`` of the Trainer
+                asks so.
 
         Raises:
             ValueError: if a file is broken, or image and mask do not fit each other or the run.
         """
-        index, draw = (item, item) if isinstance(item, int) else item
+        draw = Draw(item, item) if isinstance(item, int) else item
+        if self.transform is None:
+            return self._read_whole(self.names[draw.index])
+        read = partial(self._read_crop, draw=draw, transform=self.transform)
+        if not self.skip_bad_files:
+            return read(draw.index)
+        sample, skipped = read_or_another(
+            read, self.names, draw.index, draw=draw.number, seed=self.seed, stream=str(self.stream)
+        )
+        if skipped:
+            sample["skipped"] = skipped
+        return sample
+
+    def _read_whole(self, name: str) -> Sample:
+        take_in_hand(f"{self.role} image {name}")
+        image = self._converted(self.domain.read_image(name), name)
+        mask = None
+        if self.read_mask is not None:
+            mask = self.read_mask(name)
+            self._check_size(name, mask.shape, image.shape)
+        return self._sample(name, image, mask)
+
+    def _read_crop(self, index: int, draw: Draw, transform: TrainTransform) -> Sample:
         name = self.names[index]
-        image = convert_channels(self.domain.read_image(name), self.channels, f"{self.role} image {name}")
-        mask = None if self.read_mask is None else self.read_mask(name)
-        if mask is not None and mask.shape != image.shape[:2]:
+        take_in_hand(f"{self.role} image {name}")
+        generator = stream_generator(self.seed, f"augmentation/{self.stream}", draw.number)
+        factor = transform.draw_factor(generator)
+        image, size = self.domain.read_reduced(name, reduction_for(factor))
+        cut_mask = None
+        if self.read_mask is not None:
+            ids = self.read_mask.read_ids(name)
+            self._check_size(name, ids.shape, size)
+            to_classes = partial(self.read_mask.to_classes, name=name)
+
+            def cut_mask(crop: Crop) -> MaskArray:
+                return crop.mask(ids, to_classes)
+
+        image, mask = transform(
+            self._converted(image, name),
+            size,
+            factor,
+            generator,
+            cut_mask=cut_mask,
+            wanted=None if draw.wanted is None else (draw.wanted, self.wanted_pixels),
+            weak=self.strong_view,
+        )
+        sample = self._sample(name, image, mask)
+        if self.strong_view:
+            sample["strong"] = _channels_first(transform.strong_view(image, generator))
+        return sample
+
+    def _converted(self, image: ImageArray, name: str) -> ImageArray:
+        return convert_channels(image, self.channels, f"{self.role} image {name}")
+
+    def _check_size(self, name: str, mask: Sequence[int], image: Sequence[int]) -> None:
+        if tuple(mask) != tuple(image[:2]):
             raise ValueError(
-                f"{self.role} mask {name} is {_size(mask.shape)}, but its image is {_size(image.shape)} pixels "
-                "(width by height)."
+                f"{self.role} mask {name} is {_size(mask)}, but its image is {_size(image)} pixels (width by height)."
             )
-        if self.transform is not None:
-            image, mask = self.transform(image, mask, stream_generator(self.seed, f"augmentation/{self.stream}", draw))
+
+    def _sample(self, name: str, image: ImageArray, mask: MaskArray | None) -> Sample:
         sample: Sample = {
-            "image": torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))),
+            "image": _channels_first(image),
             "name": name,
             "domain": self.role,
+            "part": self.domain.part(name),
         }
         if mask is not None:
             sample["mask"] = torch.from_numpy(np.ascontiguousarray(mask))
@@ -134,14 +173,20 @@ class DomainDataset(Dataset[Sample]):
 
 
 def collate(samples: Sequence[Sample]) -> DomainBatch:
-    """Makes a batch of samples of one domain."""
+    """Makes a batch of samples of one domain, or of parts of it."""
     batch: DomainBatch = {
         "image": torch.stack([sample["image"] for sample in samples]),
         "name": [sample["name"] for sample in samples],
         "domain": samples[0]["domain"],
+        "part": samples[0]["part"],
     }
     if "mask" in samples[0]:
         batch["mask"] = torch.stack([sample["mask"] for sample in samples])
+    if "strong" in samples[0]:
+        batch["strong"] = torch.stack([sample["strong"] for sample in samples])
+    skipped = [file for sample in samples for file in sample.get("skipped", [])]
+    if skipped:
+        batch["skipped"] = skipped
     return batch
 
 
@@ -152,14 +197,23 @@ def to_device_values(batch: DomainBatch) -> DomainBatch:
         batch: a batch as collated.
 
     Returns:
-        A new batch; its image is (B, C, H, W) float32 and its mask (B, H, W) int64.
+        A new batch; its images are (B, C, H, W) float32 and its mask (B, H, W) int64.
     """
     converted = batch.copy()
-    if batch["image"].dtype == torch.uint8:
-        converted["image"] = batch["image"].float().div_(255)
+    converted["image"] = _to_float(batch["image"])
+    if "strong" in batch:
+        converted["strong"] = _to_float(batch["strong"])
     if "mask" in batch:
         converted["mask"] = batch["mask"].long()
     return converted
+
+
+def _to_float(image: Tensor) -> Tensor:
+    return image.float().div_(255) if image.dtype == torch.uint8 else image
+
+
+def _channels_first(image: ImageArray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
 
 
 def _size(shape: Sequence[int]) -> str:

@@ -1,117 +1,102 @@
-"""A domain in a folder of files."""
+"""A domain in folders of files."""
 
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import get_args
 
-import numpy as np
-
-from datamodules.batch import IGNORE
-from datamodules.domain import Domain, ImageArray, MaskArray, Split
-from datamodules.names import nearest, read_list, some, split_names
-from datamodules.reading import SUFFIXES, find_images, read_image, read_mask
-
-_SPELLINGS = (*SUFFIXES, *(suffix.upper() for suffix in SUFFIXES))
+from datamodules.domain import Split
+from datamodules.file_domain import FileDomain, Shares
+from datamodules.mask_reading import MASK_SUFFIXES
+from datamodules.names import Names, nearest, some
+from datamodules.path_pattern import PathPattern
+from datamodules.reading import SUFFIXES
+from datamodules.splits import SPLITS
 
 
-class FolderDomain(Domain):
-    """Images and masks in a folder, a mask under its image's name.
+class FolderDomain(FileDomain):
+    """Images and masks in folders, a mask under its image's name.
 
-    The lists ``train.txt``, ``val.txt`` and ``test.txt`` in the root say what is in the splits; a missing list is an
-    empty split. Without any list the images that have masks are split 70 : 15 : 15 by the seed, and those that have
-    none are for training.
+    What is in the splits is said by ``{split}`` in the pattern of the images, or else by the lists, where a missing one
+    is an empty split. Without either the images that have masks are split by ``shares`` and the seed, and those that
+    have none are for training.
 
     Args:
-        root: the folder.
-        images: its sub-folder of JPEG, PNG or NumPy files; they may lie in sub-folders of their own.
-        masks: its sub-folder of PNGs of class ids. A target without one is the normal case.
-        label_map: class ids to write for ids found in the masks; 255 = ignore. Ids not named stay as they are.
-        split_seed: another seed gives another split. Without meaning where there are lists.
+        root: the folder, or several whose images are joined.
+        images: the folder of the images within the root, or a pattern such as ``{split}/*/frames/*_rgb.png``: ``*``
+            stands for anything within a name, ``**/`` for any folders, ``{split}`` for the name of a split. An image's
+            name is its path from the first of these to the last.
+        masks: the same for the masks, with as many of these in the same order as ``images`` has. A target without
+            masks is the normal case.
+        lists: the lists of the splits within the root.
+        split_names: the names that ``{split}`` stands for, where they are not ``train``, ``val`` and ``test``; null
+            for a split that is not there.
+        shares: of train, val and test among the images with masks, where nothing else says what is in the splits.
+        split_seed: another seed gives another split by shares.
+        group: a regular expression. What it finds in a name, or its first group, is what the image belongs to (a
+            drive, a slide, a patient): all of that stay in one split by shares, and ``data.labels`` can count them.
+        classes: the names of the ids in the masks: a list (id = position) or a mapping of ids. None: the ids are those
+            of ``data.classes``.
+        colors: the colour (red, green, blue) of each class, for masks that are RGB images. Where ``classes`` is not
+            given, the classes are these, in this order; ``ignore`` may be among them.
+        label_map: what ids or classes of this domain become: ids or classes of the run, or ``ignore``. Classes of the
+            same name need no entry; ``*`` stands for all that are not the run's.
+        mask_channel: the channel that holds the ids, 0 being the first, for masks of several channels.
         value_range: the pixel values that become 0 and 1. Needed for 16-bit and float images.
 
     Raises:
-        ValueError: if the label map or the value range is out of bounds.
+        ValueError: if an argument is out of bounds or contradicts another.
     """
 
     def __init__(
         self,
-        root: str,
+        root: str | list[str],
         images: str = "images",
         masks: str = "masks",
-        label_map: dict[int, int] | None = None,
+        lists: str = "{split}.txt",
+        split_names: dict[Split, str | None] | None = None,
+        shares: Shares = (0.7, 0.15, 0.15),
         split_seed: int = 0,
+        group: str | None = None,
+        classes: list[str] | dict[int, str] | None = None,
+        colors: dict[str, tuple[int, int, int]] | None = None,
+        label_map: dict[int | str, int | str] | None = None,
+        mask_channel: int | None = None,
         value_range: tuple[float, float] | None = None,
     ) -> None:
-        for key, value in (label_map or {}).items():
-            if not (0 <= key <= IGNORE and 0 <= value <= IGNORE):
-                raise ValueError(f"label_map maps {key} to {value}; class ids are 0 to 254, and 255 is ignore.")
-        if value_range is not None and value_range[0] >= value_range[1]:
-            raise ValueError(f"value_range is {list(value_range)}; the first value must be below the second.")
-        self.root = Path(root)
-        self.images = self.root / images
-        self.masks = self.root / masks
-        self.split_seed = split_seed
-        self.value_range = value_range
-        self._table = np.arange(256, dtype=np.uint8)
-        for key, value in (label_map or {}).items():
-            self._table[key] = value
-
-    def names(self, split: Split) -> list[str]:
-        """Returns the sorted names of a split: paths in the folder of images, without suffix.
-
-        Raises:
-            FileNotFoundError: if the root, its images or a listed image do not exist.
-            ValueError: if two images have the same name.
-        """
-        found = self._find_images()
-        lists = [name for name in get_args(Split) if (self.root / f"{name}.txt").is_file()]
-        if split in lists:
-            path = self.root / f"{split}.txt"
-            listed = read_list(path)
-            for name, line in listed.items():
-                if name not in found:
-                    raise FileNotFoundError(
-                        f"{path}, line {line}: there is no image {name!r} in {self.images}.{nearest(name, found)}"
-                    )
-            for other in lists:
-                twice = sorted(listed.keys() & read_list(self.root / f"{other}.txt").keys()) if other != split else []
-                if twice:
-                    raise ValueError(
-                        f"{path} and {other}.txt both list {some(twice)}; an image belongs to one split, or the scores "
-                        "are those of images that were trained on."
-                    )
-            return sorted(listed)
-        if lists:
-            return []
-        labelled = [name for name in found if self.has_mask(name)]
-        splits = split_names(labelled, self.split_seed)
-        return sorted(found.keys() - {*splits["val"], *splits["test"]}) if split == "train" else splits[split]
-
-    def has_mask(self, name: str) -> bool:
-        """Tells whether the mask's file exists."""
-        return self._mask_path(name).is_file()
-
-    def read_image(self, name: str) -> ImageArray:
-        """Reads an image as ``reading.read_image`` does."""
-        return read_image(self.image_path(name), self.value_range)
-
-    def read_mask(self, name: str) -> MaskArray:
-        """Reads a mask as ``reading.read_mask`` does and maps its class ids."""
-        path = self._mask_path(name)
-        if not path.is_file():
-            raise FileNotFoundError(f"image {name!r} has no mask: {path} does not exist.")
-        mask: MaskArray = self._table[read_mask(path)]
-        return mask
-
-    def check_masks(self) -> None:
-        """Raises ValueError if there are masks without an image."""
-        if not self.masks.is_dir():
-            return
-        masks = {path.relative_to(self.masks).with_suffix("").as_posix() for path in self.masks.rglob("*.png")}
-        orphans = sorted(masks - self._find_images().keys())
-        if orphans:
+        self.roots = _labelled([root] if isinstance(root, str) else root)
+        name = "+".join(self.roots)
+        super().__init__(name, classes, colors, label_map, mask_channel, value_range, shares, split_seed, group)
+        self._images = PathPattern(images, SUFFIXES, "images")
+        self._masks = PathPattern(masks, MASK_SUFFIXES, "masks")
+        if self._images.wildcards != self._masks.wildcards:
             raise ValueError(
-                f"masks without an image of the same name in {self.images}: {some(orphans)} (in {self.masks})."
+                f"images is {images!r} and masks is {masks!r}; both need the same *, **/ and {{split}} in the same "
+                "order, so that a mask can be found from its image's name."
             )
+        unknown = [split for split in split_names or {} if split not in SPLITS]
+        if unknown:
+            raise ValueError(f"split_names names {some(unknown)}; the splits are {', '.join(SPLITS)}.")
+        self._split_names: dict[Split, str | None] = {split: split for split in SPLITS}
+        self._split_names |= split_names or {}
+        self._lists = lists
+
+    @property
+    def split_names(self) -> Mapping[Split, str | None]:
+        """The names that ``{split}`` stands for."""
+        return self._split_names
+
+    @cached_property
+    def images(self) -> Names:
+        """The names of all images, in ascending order; with several roots each begins with its root's name."""
+        found: list[str] = []
+        for label, root in self.roots.items():
+            self._check_folder(root)
+            inside = list(self._images.walk(root))
+            if not inside:
+                wanted = self._images.pattern if "*" in self._images.pattern else ", ".join(SUFFIXES) + ", in any case"
+                raise FileNotFoundError(f"no images in {root / self._images.folder}: looked for {wanted}.")
+            found += [self._prefix(label) + name for name in inside]
+        return self._ascending(found)
 
     def image_path(self, name: str) -> Path:
         """Returns the file of an image.
@@ -119,35 +104,113 @@ class FolderDomain(Domain):
         Raises:
             FileNotFoundError: if there is none.
         """
-        for suffix in _SPELLINGS:
-            path = self.images / f"{name}{suffix}"
-            if path.is_file():
-                return path
+        root, inside = self._root(name)
+        captures = self._images.captures(inside)
+        found = None if captures is None else self._images.find(root, captures)
+        if found is not None:
+            return found
         # Any other spelling, such as .Png, is looked for only now: listing a folder for every image would be slow.
-        wanted = self.images / name
+        wanted = root / self._images.folder / inside
         for path in wanted.parent.iterdir() if wanted.parent.is_dir() else ():
             if path.suffix.lower() in SUFFIXES and path.with_suffix("").name == wanted.name:
                 return path
-        raise FileNotFoundError(f"there is no image {name!r} in {self.images}.")
+        raise FileNotFoundError(f"there is no image {name!r} in {self.place}.")
 
-    def _mask_path(self, name: str) -> Path:
-        return self.masks / f"{name}.png"
+    def mask_path(self, name: str) -> Path | None:
+        """Returns the file of an image's mask, or None if there is none."""
+        root, inside = self._root(name)
+        captures = self._images.captures(inside)
+        return None if captures is None else self._masks.find(root, captures)
 
-    def _find_images(self) -> dict[str, Path]:
-        if not self.root.is_dir():
-            above = next(folder for folder in self.root.absolute().parents if folder.is_dir())
-            near = nearest(self.root.name, (path.name for path in above.iterdir() if path.is_dir()))
+    def mask_place(self, name: str) -> str:
+        """Returns where the mask of an image ought to be, for errors."""
+        root, inside = self._root(name)
+        return str(root / next(self._masks.paths(self._images.captures(inside) or ())))
+
+    def own_split(self, name: str) -> str | None:
+        """Returns what stands for ``{split}`` in the pattern of the images."""
+        return self._images.split(self._root(name)[1])
+
+    def lists(self) -> list[tuple[Split, Path, str]]:
+        """Returns the split, the file and the beginning of the names of every list.
+
+        Raises:
+            FileNotFoundError: if one of several roots has no list, and another has.
+        """
+        if "{split}" in self._images.wildcards:
+            return []
+        found: list[tuple[Split, Path, str]] = []
+        without: list[str] = []
+        for label, root in self.roots.items():
+            own = [
+                (split, root / self._lists.replace("{split}", name)) for split, name in self.split_names.items() if name
+            ]
+            there = [(split, path, self._prefix(label)) for split, path in own if path.is_file()]
+            found += there
+            without += [] if there else [str(root)]
+        if found and without:
+            raise FileNotFoundError(f"{some(without)} has no list such as {found[0][1].name}, but {found[0][1]} is one.")
+        return found
+
+    def check_masks(self) -> None:
+        """Raises ValueError if there are masks without an image."""
+        for label, root in self.roots.items():
+            if not (root / self._masks.folder).is_dir():
+                continue
+            captures = filter(None, map(self._masks.captures, self._masks.walk(root)))
+            orphans = sorted(
+                {name for name in map(self._images.rebuild, captures) if self.images.find(self._prefix(label) + name) is None}
+            )
+            if orphans:
+                raise ValueError(
+                    f"masks without an image of the same name in {root / self._images.folder}: {some(orphans)} "
+                    f"(in {root / self._masks.folder})."
+                )
+
+    @property
+    def place(self) -> str:
+        """Where the images are, for errors."""
+        return " and ".join(str(root / self._images.folder) for root in self.roots.values())
+
+    def _prefix(self, label: str) -> str:
+        return f"{label}/" if len(self.roots) > 1 else ""
+
+    def _root(self, name: str) -> tuple[Path, str]:
+        """Returns the root of an image and its name without the root's."""
+        if len(self.roots) == 1:
+            return next(iter(self.roots.values())), name
+        label, _, inside = name.partition("/")
+        if label not in self.roots:
+            raise FileNotFoundError(f"there is no image {name!r}: names begin with {' or '.join(self.roots)}.")
+        return self.roots[label], inside
+
+    def _check_folder(self, root: Path) -> None:
+        if not root.is_dir():
+            above = next(folder for folder in root.absolute().parents if folder.is_dir())
+            near = nearest(root.name, (path.name for path in above.iterdir() if path.is_dir()))
             raise FileNotFoundError(
-                f"root {str(self.root)!r} does not exist. Working directory: {Path.cwd()}; "
+                f"root {str(root)!r} does not exist. Working directory: {Path.cwd()}; "
                 f"nearest existing folder: {above}.{near}"
             )
-        if not self.images.is_dir():
-            held = some(sorted(path.name for path in self.root.iterdir())) or "nothing"
+        folder = root / self._images.folder
+        if not folder.is_dir():
+            held = some(sorted(path.name for path in root.iterdir())) or "nothing"
             raise FileNotFoundError(
-                f"{self.images} does not exist; {self.root} holds {held}. Set images to the folder of the images "
-                "within the root."
+                f"{folder} does not exist; {root} holds {held}. Set images to the folder of the images within the root."
             )
-        found = find_images(self.images)
-        if not found:
-            raise FileNotFoundError(f"no images in {self.images}: looked for {', '.join(SUFFIXES)}, in any case.")
-        return found
+
+
+def _labelled(roots: Sequence[str]) -> dict[str, Path]:
+    if not roots:
+        raise ValueError("root is an empty list; give one folder at least.")
+    labelled: dict[str, Path] = {}
+    for root in roots:
+        path = Path(root)
+        if path in labelled.values():
+            raise ValueError(f"root names {root} twice.")
+        name = path.absolute().name
+        label = name
+        while label in labelled:
+            label = f"{name}_{len(labelled) + 1}"
+        labelled[label] = path
+    return labelled

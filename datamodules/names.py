@@ -1,46 +1,89 @@
-"""Names of images: lists in text files, choices by a seed, and the nearest to a mistyped one."""
+"""Names of images: many of them in little memory, the nearest to a mistyped one, and some of them for a message."""
 
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from hashlib import sha256
-from pathlib import Path
+from itertools import islice, pairwise
+from typing import overload
 
-from datamodules.domain import Split
-from datamodules.reading import SUFFIXES
+import numpy as np
+
+_AT_ONCE = 4096
 
 
-def read_list(path: Path) -> dict[str, int]:
-    """Reads a list of image names, one a line, with or without suffix; blank lines and # comments are skipped.
+class Names(Sequence[str]):
+    """Names in two arrays: tens of bytes each, where a list of strings takes a hundred.
+
+    Forked workers share them for good: reading one changes no counter in memory that a list's strings would have
+    copied, page by page.
 
     Args:
-        path: the text file.
-
-    Returns:
-        The line number of each name.
-
-    Raises:
-        ValueError: if a name is listed twice.
+        names: the names, in the order to keep.
     """
-    lines: dict[str, int] = {}
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # with or without the mark that some editors put in front
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8.") from error
-    for number, line in enumerate(text.splitlines(), start=1):
-        name = line.split("#", maxsplit=1)[0].strip()
-        if not name:
-            continue
-        if Path(name).suffix.lower() in SUFFIXES:
-            name = Path(name).with_suffix("").as_posix()
-        if name in lines:
-            raise ValueError(f"{path}, line {number}: {name!r} stands in line {lines[name]} already.")
-        lines[name] = number
-    return lines
+
+    def __init__(self, names: Iterable[str] = ()) -> None:
+        text = bytearray()
+        ends = array("q", [0])
+        for name in names:
+            # File systems hold bytes, and Python spells those that are no text so.
+            text += name.encode("utf-8", "surrogateescape")
+            ends.append(len(text))
+        self._text = bytes(text)
+        self._ends = np.array(ends, dtype=np.uint32 if len(text) < 2**32 else np.int64)
+
+    def __len__(self) -> int:
+        """Returns the number of names."""
+        return len(self._ends) - 1
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> "Names": ...
+    def __getitem__(self, index: int | slice) -> "str | Names":
+        """Returns one name, or those of a slice."""
+        if isinstance(index, slice):
+            return Names(self[number] for number in range(*index.indices(len(self))))
+        if index < 0:
+            index += len(self)
+        if not 0 <= index < len(self):
+            raise IndexError(f"there are {len(self)} names, and none at {index}.")
+        return self._text[self._ends[index] : self._ends[index + 1]].decode("utf-8", "surrogateescape")
+
+    def __iter__(self) -> Iterator[str]:
+        """Yields the names in order."""
+        for first in range(0, len(self), _AT_ONCE):
+            ends = self._ends[first : first + _AT_ONCE + 1].tolist()
+            for start, end in pairwise(ends):
+                yield self._text[start:end].decode("utf-8", "surrogateescape")
+
+    def __eq__(self, other: object) -> bool:
+        """Compares the names, with those of a list too."""
+        if not isinstance(other, Sequence) or isinstance(other, str):
+            return NotImplemented
+        return len(self) == len(other) and all(mine == its for mine, its in zip(self, other, strict=True))
+
+    __hash__ = None  # type: ignore[assignment]  # as a list
+
+    def __repr__(self) -> str:
+        """Returns the first names and how many there are."""
+        return f"Names({some(self)})"
+
+    def find(self, name: str) -> int | None:
+        """Returns the position of a name, or None; the names must be in ascending order."""
+        low, high = 0, len(self)
+        while low < high:
+            middle = (low + high) // 2
+            if self[middle] < name:
+                low = middle + 1
+            else:
+                high = middle
+        return low if low < len(self) and self[low] == name else None
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:
     """Returns `` The nearest is '…'.`` for a name that was not found, or an empty string if nothing is near."""
-    matches = get_close_matches(name, list(candidates), n=1)
+    # Among a million names the search would take a minute.
+    matches = get_close_matches(name, list(islice(candidates, 20_000)), n=1)
     return f" The nearest is {matches[0]!r}." if matches else ""
 
 
@@ -48,27 +91,3 @@ def some(names: Sequence[str], limit: int = 5) -> str:
     """Returns the first names for an error message, and how many more there are."""
     more = f" and {len(names) - limit} more" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more
-
-
-def shuffled(names: Iterable[str], seed: int) -> list[str]:
-    """Returns names in an order that depends on the seed and on each name alone, on every machine and for ever."""
-    return sorted(names, key=lambda name: sha256(f"{seed}/{name}".encode()).digest())
-
-
-def split_names(names: Iterable[str], seed: int) -> dict[Split, list[str]]:
-    """Splits names 70 : 15 : 15 into train, val and test; fewer than three names are all train.
-
-    Args:
-        names: the names, in any order.
-        seed: another seed gives another split.
-
-    Returns:
-        The sorted names of each split.
-    """
-    order = shuffled(names, seed)
-    held_out = max(1, round(0.15 * len(order))) if len(order) >= 3 else 0
-    return {
-        "train": sorted(order[2 * held_out :]),
-        "val": sorted(order[:held_out]),
-        "test": sorted(order[held_out : 2 * held_out]),
-    }

@@ -1,0 +1,208 @@
+"""A domain in files that a table lists."""
+
+import csv
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from datamodules.file_domain import FileDomain, Shares
+from datamodules.mask_reading import MASK_SUFFIXES
+from datamodules.names import Names, nearest, some
+from datamodules.reading import SUFFIXES
+from datamodules.splits import SPLITS, read_text
+
+COLUMNS = ("image", "mask", "split", "group")
+
+
+class TableDomain(FileDomain):
+    """Images and masks that a table names, wherever they are.
+
+    A CSV file has a header with the columns ``image`` and, if wanted, ``mask``, ``split`` and ``group``; a JSON-lines
+    file (``.jsonl``) an object with these keys on each line. In a text file each line is an image, or an image and
+    its mask with white space between. A row without a mask is an image without labels. A column ``split`` says
+    ``train``, ``val`` or ``test``; without it the images are split by ``shares``. An image's name is its path without
+    suffix.
+
+    Args:
+        table: the CSV, JSON-lines or text file.
+        root: what the paths in it start from; by default the folder of the table.
+        shares: of train, val and test among the images with masks, where there is no column ``split``.
+        split_seed: another seed gives another split by shares.
+        group: a regular expression. What it finds in a name, or its first group, is what the image belongs to (a
+            drive, a slide, a patient): all of that stay in one split by shares, and ``data.labels`` can count them.
+            By default the column ``group`` says, if there is one.
+        classes: the names of the ids in the masks: a list (id = position) or a mapping of ids. None: the ids are those
+            of ``data.classes``.
+        colors: the colour (red, green, blue) of each class, for masks that are RGB images. Where ``classes`` is not
+            given, the classes are these, in this order; ``ignore`` may be among them.
+        label_map: what ids or classes of this domain become: ids or classes of the run, or ``ignore``. Classes of the
+            same name need no entry; ``*`` stands for all that are not the run's.
+        mask_channel: the channel that holds the ids, 0 being the first, for masks of several channels.
+        value_range: the pixel values that become 0 and 1. Needed for 16-bit and float images.
+
+    Raises:
+        ValueError: if an argument is out of bounds or contradicts another.
+    """
+
+    def __init__(
+        self,
+        table: str,
+        root: str | None = None,
+        shares: Shares = (0.7, 0.15, 0.15),
+        split_seed: int = 0,
+        group: str | None = None,
+        classes: list[str] | dict[int, str] | None = None,
+        colors: dict[str, tuple[int, int, int]] | None = None,
+        label_map: dict[int | str, int | str] | None = None,
+        mask_channel: int | None = None,
+        value_range: tuple[float, float] | None = None,
+    ) -> None:
+        self.table = Path(table)
+        self.root = self.table.parent if root is None else Path(root)
+        name = self.table.stem
+        super().__init__(name, classes, colors, label_map, mask_channel, value_range, shares, split_seed, group)
+
+    @property
+    def images(self) -> Names:
+        """The names of all images, in ascending order."""
+        return self._rows["name"]
+
+    def image_path(self, name: str) -> Path:
+        """Returns the file of an image.
+
+        Raises:
+            FileNotFoundError: if there is none.
+        """
+        return self.root / self._cell("image", name)
+
+    def mask_path(self, name: str) -> Path | None:
+        """Returns the file of an image's mask, or None if its row names none."""
+        mask = self._cell("mask", name)
+        return self.root / mask if mask else None
+
+    def mask_place(self, name: str) -> str:
+        """Returns where the mask of an image ought to be, for errors."""
+        return f"the mask of {name} in {self.table}"
+
+    def own_split(self, name: str) -> str | None:
+        """Returns what the column ``split`` says, or None if there is no such column."""
+        return self._cell("split", name) or None
+
+    def group(self, name: str) -> str:
+        """Returns what ``group`` finds in the name, or what the column ``group`` says, or else the name."""
+        return super().group(name) if self._group is not None else self._cell("group", name) or name
+
+    @property
+    def has_groups(self) -> bool:
+        """Whether images belong together."""
+        return self._group is not None or bool(self._rows["group"][0])
+
+    @property
+    def place(self) -> str:
+        """Where the images are, for errors."""
+        return str(self.table)
+
+    def _cell(self, column: str, name: str) -> str:
+        row = self._rows["name"].find(name)
+        if row is None:
+            raise FileNotFoundError(f"there is no image {name!r} in {self.table}.")
+        return self._rows[column][row]
+
+    @cached_property
+    def _rows(self) -> dict[str, Names]:
+        rows: list[tuple[str, int, dict[str, str]]] = []
+        for line, row in self._read():
+            where = f"{self.table}, line {line}"
+            if not row.get("image"):
+                raise ValueError(f"{where}: there is no image; the columns are {', '.join(COLUMNS)}.")
+            if row.get("split") and row["split"] not in SPLITS:
+                raise ValueError(f"{where}: split is {row['split']!r}; splits are {', '.join(SPLITS)}.")
+            for column in ("image", "mask"):
+                if row.get(column) and not os.path.isfile(self.root / row[column]):
+                    raise FileNotFoundError(f"{where}: {column} {self.root / row[column]} does not exist.")
+            rows.append((_name(row["image"]), line, row))
+        if not rows:
+            raise ValueError(f"{self.table} lists no image.")
+        rows.sort(key=lambda entry: entry[0])
+        for (name, line, _), (other, second, _) in zip(rows, rows[1:], strict=False):
+            if name == other:
+                raise ValueError(f"{self.table}, lines {line} and {second}: both are the image {name!r}.")
+        for column in ("split", "group"):
+            empty = [line for _, line, row in rows if not row.get(column)]
+            if 0 < len(empty) < len(rows):
+                raise ValueError(f"{self.table}, line {empty[0]}: {column} is empty, but other rows have one.")
+        columns = {column: Names(row.get(column) or "" for _, _, row in rows) for column in COLUMNS}
+        return {"name": Names(name for name, _, _ in rows), **columns}
+
+    def _read(self) -> Iterator[tuple[int, dict[str, str]]]:
+        """Yields the line number and the cells of every row.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it cannot be understood.
+        """
+        if not self.table.is_file():
+            beside = [path.name for path in self.table.parent.iterdir()] if self.table.parent.is_dir() else []
+            near = nearest(self.table.name, beside)
+            raise FileNotFoundError(f"table {str(self.table)!r} does not exist (in {Path.cwd()}).{near}")
+        text = read_text(self.table)
+        suffix = self.table.suffix.lower()
+        if suffix == ".csv":
+            yield from self._read_csv(text)
+        elif suffix in (".jsonl", ".ndjson"):
+            yield from self._read_json_lines(text)
+        else:
+            for number, line in enumerate(text.splitlines(), start=1):
+                if line.strip() and not line.lstrip().startswith("#"):
+                    yield number, _image_and_mask(line.strip())
+
+    def _read_csv(self, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+        reader = csv.DictReader(text.splitlines())
+        self._check_columns(reader.fieldnames or (), 1)
+        for row in reader:
+            if None in row:
+                raise ValueError(f"{self.table}, line {reader.line_num}: there are more cells than columns.")
+            yield reader.line_num, {column: (cell or "").strip() for column, cell in row.items()}
+
+    def _read_json_lines(self, text: str) -> Iterator[tuple[int, dict[str, str]]]:
+        for number, line in enumerate(text.splitlines(), start=1):
+            if not line.strip():
+                continue
+            try:
+                row: Any = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise ValueError(f"{self.table}, line {number}: this is no JSON: {error}.") from error
+            if not isinstance(row, dict):
+                raise ValueError(f"{self.table}, line {number}: this is no object with the keys {', '.join(COLUMNS)}.")
+            self._check_columns(list(row), number)
+            yield number, {column: "" if cell is None else str(cell) for column, cell in row.items()}
+
+    def _check_columns(self, columns: Sequence[str], line: int) -> None:
+        strange = [column for column in columns if column not in COLUMNS]
+        if strange or "image" not in columns:
+            raise ValueError(
+                f"{self.table}, line {line}: the columns are {some(columns)}; there must be image, and there can be "
+                "mask, split and group."
+            )
+
+
+_ENDING = "|".join(map(re.escape, dict.fromkeys((*SUFFIXES, *MASK_SUFFIXES))))
+# Names may hold spaces, so that a line is cut only behind a suffix.
+_PAIR = re.compile(rf"(.*?(?:{_ENDING}))\s+(\S.*)", re.IGNORECASE)
+
+
+def _image_and_mask(line: str) -> dict[str, str]:
+    pair = _PAIR.fullmatch(line)
+    return {"image": line} if pair is None else {"image": pair[1], "mask": pair[2]}
+
+
+def _name(image: str) -> str:
+    """Returns the path without suffix and without what leads out of a folder: predictions are written under it."""
+    parts = Path(os.path.normpath(image)).parts
+    return Path(*[part for part in parts if part not in ("/", "..")]).with_suffix("").as_posix()
