@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import cv2
 import numpy as np
@@ -16,7 +16,10 @@ from benchmarks.image_folder import write_image_folder
 from datamodules import FolderDomain, SyntheticStreets
 from datamodules.batch import IGNORE, DomainBatch
 from datamodules.dataset import DomainDataset, MaskReader, collate
-from datamodules.transforms import Augmentation, TrainTransform
+from datamodules.transforms import TrainTransform
+
+Work = Literal["none", "weak", "strong"]
+"""What is done to the images: the crop alone, or the preset ``driving`` of a strength."""
 
 CROP = (192, 256)
 SCALE = (0.5, 1.0)
@@ -36,49 +39,48 @@ def input_pipeline(pairs: int, images: int = 32, size: tuple[int, int] = (360, 4
         size: their height and width in pixels.
 
     Yields:
-        One row for each augmentation.
+        One row for each ``Work``.
     """
     with TemporaryDirectory() as folder:
         write_image_folder(Path(folder), size, images, ".jpg")
         domain = FolderDomain(folder)
         names = list(domain.names("train"))
         classes = len(SyntheticStreets.classes or ())
-        for augmentation in get_args(Augmentation):
+        for work in get_args(Work):
+            preset: Literal["none", "driving"] = "none" if work == "none" else "driving"
             dataset = DomainDataset(
                 domain,
                 "source",
                 names,
                 channels=3,
                 read_mask=MaskReader(domain, "source", classes, "label_map"),
-                transform=TrainTransform(CROP, SCALE, augmentation),
+                transform=TrainTransform(CROP, SCALE, preset, strength="strong" if work == "strong" else "weak"),
                 stream="source",
             )
 
             def read_batch(draws: Sequence[int], dataset: DomainDataset = dataset) -> DomainBatch:
                 return collate([dataset[draw % images, draw] for draw in draws])
 
-            def read_by_hand(draws: Sequence[int], augmentation: Augmentation = augmentation) -> DomainBatch:
+            def read_by_hand(draws: Sequence[int], work: Work = work) -> DomainBatch:
                 chosen = [names[draw % images] for draw in draws]
-                return batch_by_hand(Path(folder), chosen, augmentation, np.random.default_rng(draws[0]))
+                return batch_by_hand(Path(folder), chosen, work, np.random.default_rng(draws[0]))
 
             read_batch([0]), read_by_hand([0])
             measured = [
                 (_images_per_second(read_batch, images), _images_per_second(read_by_hand, images)) for _ in range(pairs)
             ]
             yield Comparison.of_pairs(
-                f"{augmentation}, {size[0]} × {size[1]} → {CROP[0]} × {CROP[1]}", "images a second", measured
+                f"{work}, {size[0]} × {size[1]} → {CROP[0]} × {CROP[1]}", "images a second", measured
             )
 
 
-def batch_by_hand(
-    folder: Path, names: Sequence[str], augmentation: Augmentation, generator: np.random.Generator
-) -> DomainBatch:
+def batch_by_hand(folder: Path, names: Sequence[str], work: Work, generator: np.random.Generator) -> DomainBatch:
     """Reads and augments a batch as ``DomainDataset`` does, with OpenCV and without any check.
 
     Args:
         folder: holds ``images/<name>.jpg`` and ``masks/<name>.png``.
         names: the images of the batch.
-        augmentation: as in ``TrainTransform``.
+        work: what is done.
         generator: where all chance comes from.
 
     Returns:
@@ -88,10 +90,10 @@ def batch_by_hand(
     for name in names:
         image = cv2.cvtColor(_read(folder / "images" / f"{name}.jpg", cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
         mask = _read(folder / "masks" / f"{name}.png", cv2.IMREAD_UNCHANGED)
-        image, mask = _crop(image, mask, 1.0 if augmentation == "none" else generator.uniform(*SCALE), generator)
-        if augmentation != "none" and generator.random() < 0.5:
+        image, mask = _crop(image, mask, 1.0 if work == "none" else generator.uniform(*SCALE), generator)
+        if work != "none" and generator.random() < 0.5:
             image, mask = cv2.flip(image, 1), cv2.flip(mask, 1)
-        if augmentation == "strong":
+        if work == "strong":
             image = _change_colours(image, generator) if generator.random() < 0.8 else image
             image = cv2.GaussianBlur(image, (0, 0), generator.uniform(0.1, 2.0)) if generator.random() < 0.5 else image
             image = _add_noise(image, generator) if generator.random() < 0.3 else image
