@@ -111,24 +111,24 @@ def apply(
     seed = int(generator.integers(2**32))
     images, masks = [], []
     for first in range(0, image.shape[2], MOST_CHANNELS):
+        part = image[..., first : first + MOST_CHANNELS]
         _set_seed(transform, seed)
-        data = {"image": image[..., first : first + MOST_CHANNELS]} | ({} if mask is None else {"mask": mask})
         try:
-            data = transform(**data)
+            data = transform(image=part) if mask is None else transform(image=part, mask=mask)
         except Exception as error:  # whatever a transform may raise, the user learns which one it was
             raise ValueError(
                 f"data.augmentation: {_name(transform)} fails on {image.dtype} images of {image.shape[2]} channels: "
                 f"{error}"
             ) from error
+        if data["image"].shape != part.shape or data["image"].dtype != part.dtype:
+            raise ValueError(
+                f"data.augmentation: {_name(transform)} makes {data['image'].dtype} images of the shape "
+                f"{tuple(data['image'].shape)} of {part.dtype} images of the shape {part.shape}; both must stay "
+                "(data.scale and data.crop scale and cut)."
+            )
         images.append(data["image"])
         masks.append(data.get("mask"))
-    result = images[0] if len(images) == 1 else np.concatenate(images, axis=2)
-    if result.shape != image.shape or result.dtype != image.dtype:
-        raise ValueError(
-            f"data.augmentation: {_name(transform)} makes {result.dtype} images of the shape {tuple(result.shape)} of "
-            f"{image.dtype} images of the shape {image.shape}; both must stay (data.crop and data.scale scale and cut)."
-        )
-    return result, masks[0]
+    return images[0] if len(images) == 1 else np.concatenate(images, axis=2), masks[0]
 
 
 def _try_out(transform: Transform, crop: tuple[int, int], channels: int) -> None:
