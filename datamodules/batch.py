@@ -1,5 +1,8 @@
 """The types of a batch: all that strategies and data modules share."""
 
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
 
 from torch import Tensor
@@ -33,7 +36,7 @@ class DomainBatch(TypedDict):
     strong: NotRequired[Tensor]
     domain: NotRequired[DomainName]
     part: NotRequired[str]
-    skipped: NotRequired[list[tuple[str, str]]]
+    skipped: NotRequired[Sequence[tuple[str, str]]]
 
 
 class Batch(TypedDict, total=False):
@@ -48,3 +51,43 @@ class Batch(TypedDict, total=False):
     source: DomainBatch
     labelled_target: DomainBatch
     target: DomainBatch
+
+
+@dataclass(frozen=True)
+class RareClassSampling:
+    """Shows rare classes more often than chance does: a setting that a strategy or a config asks of the data.
+
+    Each draw of a labelled stream first picks a class c with the probability softmax((1 − f_c) / temperature), where
+    f_c is the share of c in all labelled pixels of the stream, and then, at random, one of the images that have at
+    least ``minimum_pixels`` of it. Of several random crops of the image the first one counts that has at least
+    ``minimum_crop_pixels`` of the class. The defaults are those of DAFormer (Hoyer et al., CVPR 2022), made for
+    photographs of 2 megapixels with crops of 512 by 512 pixels.
+
+    Args:
+        temperature: above 0. The smaller, the more often the rarest classes; the larger, the more alike all classes.
+        minimum_pixels: at least 1.
+        minimum_crop_pixels: at least 0; 0 takes the first crop.
+
+    Raises:
+        ValueError: if a number is out of bounds.
+    """
+
+    temperature: float = 0.01
+    minimum_pixels: int = 3000
+    minimum_crop_pixels: int = 1500
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        if not 0 < self.temperature < math.inf:
+            raise ValueError(
+                f"rare_class_sampling.temperature is {self.temperature}; it is above 0 and finite, such as 0.01."
+            )
+        if self.minimum_pixels < 1:
+            raise ValueError(
+                f"rare_class_sampling.minimum_pixels is {self.minimum_pixels}; it is at least 1: "
+                "an image without the class cannot stand for it."
+            )
+        if self.minimum_crop_pixels < 0:
+            raise ValueError(
+                f"rare_class_sampling.minimum_crop_pixels is {self.minimum_crop_pixels}; it is at least 0."
+            )

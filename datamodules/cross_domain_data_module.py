@@ -1,7 +1,7 @@
 """A source domain and a target domain as Lightning wants them."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, ClassVar, Literal, cast, get_args
 
@@ -14,6 +14,7 @@ from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from datamodules.augmentations import Augmentation, Strength
 from datamodules.batch import IGNORE, DomainName, RareClassSampling, StreamName
 from datamodules.class_index import class_counts
 from datamodules.classes import agreed_classes
@@ -32,7 +33,7 @@ from datamodules.samplers import DrawOrder, DrawSampler
 from datamodules.side import Side
 from datamodules.skipped_files import SkippedFiles
 from datamodules.target_labels import choose_labels, parse_labels
-from datamodules.transforms import Augmentation, Strength, TrainTransform
+from datamodules.transforms import TrainTransform
 
 MOST_MASKS_READ = 200
 """At most so many training masks are read at start in search of absent classes."""

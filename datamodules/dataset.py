@@ -102,12 +102,12 @@ class DomainDataset(Dataset[Sample]):
         """
         draw = Draw(item, item) if isinstance(item, int) else item
         if self.transform is None:
-            return self._read_whole(self.names[draw.index])
+            return self._read_whole(self.names[draw.image])
         read = partial(self._read_crop, draw=draw, transform=self.transform)
         if not self.skip_bad_files:
-            return read(draw.index)
+            return read(draw.image)
         sample, skipped = read_or_another(
-            read, self.names, draw.index, draw=draw.number, seed=self.seed, stream=str(self.stream)
+            read, self.names, draw.image, draw=draw.number, seed=self.seed, stream=str(self.stream)
         )
         if skipped:
             sample["skipped"] = skipped

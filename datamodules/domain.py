@@ -3,13 +3,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from datamodules.georeference import Georeference
+from datamodules.georeference import Georeference
 
 Split = Literal["train", "val", "test"]
 ImageArray = NDArray[Any]
@@ -80,7 +79,7 @@ class Domain(ABC):
         """Returns the files of an image and of its mask, as far as there are any; whether they exist is not asked."""
         return []
 
-    def georeference(self, name: str) -> "Georeference | None":
+    def georeference(self, name: str) -> Georeference | None:
         """Returns where on earth an image lies, or None if that is not known."""
         return None
 

@@ -4,7 +4,7 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +60,7 @@ class FileDomain(Domain):
         if mask_channel is not None and mask_channel < 0:
             raise ValueError(f"mask_channel is {mask_channel}; 0 is the first channel.")
         if mask_channel is not None and colors is not None:
-            raise ValueError("mask_channel and colors are both given; a mask holds either ids in a channel, or colours.")
+            raise ValueError("mask_channel and colors are both given; a mask holds ids in a channel, or colours.")
         check_shares(shares)
         self.name = name
         self.classes = list(colors) if classes is None and colors is not None else classes
@@ -179,7 +179,7 @@ class FileDomain(Domain):
         lists = self.lists()
         if lists:
             return split_by_lists(images, self._listed(lists))
-        groups = images if self._group is None else Names(map(self.group, images))
+        groups = Names(map(self.group, images)) if self.has_groups else images
         labelled = np.fromiter(map(self.has_mask, images), dtype=np.bool_, count=len(images))
         return split_by_shares(images, labelled, groups, self.shares, self.split_seed)
 
@@ -209,7 +209,7 @@ class FileDomain(Domain):
     def _ascending(self, names: Sequence[str]) -> Names:
         """Sorts names and refuses one that two images have."""
         ordered = sorted(names)
-        for first, second in zip(ordered, ordered[1:], strict=False):
+        for first, second in pairwise(ordered):
             if first == second:
                 raise ValueError(
                     f"two images in {self.place} have the name {first!r} without suffix: rename one of them."

@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from datamodules.folder_domain import FolderDomain
-from datamodules.reading import SUFFIXES, find_images
+from datamodules.names import Names
+from datamodules.reading import SUFFIXES
 
 
-def images_to_predict(predict: str, value_range: tuple[float, float] | None) -> tuple[FolderDomain, list[str]]:
+def images_to_predict(predict: str, value_range: tuple[float, float] | None) -> tuple[FolderDomain, Names]:
     """Finds them.
 
     Args:
@@ -29,11 +30,9 @@ def images_to_predict(predict: str, value_range: tuple[float, float] | None) -> 
     if path.is_dir():
         if (path / "images").is_dir() and (path / "masks").is_dir():
             raise ValueError(f"data.predict is {predict}, which holds masks too. Set it to {path / 'images'}.")
-        names = sorted(find_images(path))
-    else:
-        names = [path.stem] if path.suffix.lower() in SUFFIXES else []
-        if names and not domain.image_path(path.stem).samefile(path):
-            raise ValueError(f"{path} has the same name without suffix as {domain.image_path(path.stem)}.")
-    if not names:
-        raise ValueError(f"no images in {path}: looked for {', '.join(SUFFIXES)}, in any case.")
-    return domain, names
+        return domain, domain.images
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"{path} is no image: looked for {', '.join(SUFFIXES)}, in any case.")
+    if not domain.image_path(path.stem).samefile(path):
+        raise ValueError(f"{path} has the same name without suffix as {domain.image_path(path.stem)}.")
+    return domain, Names([path.stem])

@@ -102,17 +102,20 @@ class LabelMap:
         Raises:
             ValueError: if an id has no class.
         """
-        if mask.dtype == np.uint8:
+        if not mask.size:  # OpenCV takes no empty array
+            mapped = np.empty(mask.shape, np.uint8)
+        elif mask.dtype == np.uint8:
             mapped = cast(MaskArray, cv2.LUT(mask, self._table))
         elif self._large is not None:
             mapped = self._large[mask]
         else:
             mapped = np.where(mask > 255, np.uint8(_UNKNOWN), self._table[np.minimum(mask, 255)])
-        if mapped.size and _holds_unknown(mapped, self.class_count):
+        if mapped.size and _holds_unknown(mapped):
             ids, counts = np.unique(mask[mapped == _UNKNOWN], return_counts=True)
             others = f" (and {some([str(i) for i in ids[1:]])})" if len(ids) > 1 else ""
             raise ValueError(
-                f"{what} holds class id {ids[0]}{others} in {counts.sum()} pixels; {self._known()}. Map it in {self.key}."
+                f"{what} holds class id {ids[0]}{others} in {counts.sum()} pixels; {self._known()}. "
+                f"Map it in {self.key}."
             )
         return mapped
 
@@ -172,6 +175,6 @@ class LabelMap:
             raise ValueError(f"{self.key}, {where}: {id_} is no id of a mask; they are 0 to {_LARGEST_ID}.")
 
 
-def _holds_unknown(mapped: MaskArray, class_count: int) -> bool:
+def _holds_unknown(mapped: MaskArray) -> bool:
     # Nearly every mask holds none: one pass that OpenCV makes in a fraction of numpy's time.
     return bool(cv2.inRange(mapped, np.array(_UNKNOWN), np.array(_UNKNOWN)).any())

@@ -56,8 +56,7 @@ class PathPattern:
         """Returns the name of a path with ``/`` between folders, or None if it does not match."""
         if self._path.fullmatch(path) is None:
             return None
-        ending = len(os.path.splitext(path)[1]) if self._any_suffix else len(self._after)
-        return path[len(self._before) : len(path) - ending]
+        return path[len(self._before) : path.rindex(".") if self._any_suffix else len(path) - len(self._after)]
 
     def captures(self, name: str) -> Sequence[str] | None:
         """Returns what stands for each wildcard in a name, or None if it is no name of this pattern."""
@@ -88,7 +87,7 @@ class PathPattern:
     def find(self, root: Path, captures: Sequence[str]) -> Path | None:
         """Returns the file that what stands for the wildcards leads to, or None if there is none."""
         for path in self.paths(captures):
-            if os.path.isfile(root / path):
+            if (root / path).is_file():
                 return root / path
         return None
 
@@ -112,11 +111,11 @@ def walk_files(folder: Path) -> Iterator[str]:
     waiting: list[tuple[str, str, Mapping[tuple[int, int], str]]] = [(str(folder), "", {})]
     while waiting:
         path, inside, above = waiting.pop()
-        described = os.stat(path)
+        described = os.stat(path)  # noqa: PTH116 - as the strings around it
         identity = (described.st_dev, described.st_ino)
         if identity in above:
             raise ValueError(
-                f"{path} is a link that leads back to {above[identity]}, so that its files would have no end. Remove it."
+                f"{path} is a link that leads back to {above[identity]}, so that its files would have no end: remove it."
             )
         below: Mapping[tuple[int, int], str] | None = None
         with os.scandir(path) as entries:

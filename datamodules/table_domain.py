@@ -6,10 +6,9 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from datamodules.file_domain import FileDomain, Shares
 from datamodules.mask_reading import MASK_SUFFIXES
@@ -124,13 +123,13 @@ class TableDomain(FileDomain):
             if row.get("split") and row["split"] not in SPLITS:
                 raise ValueError(f"{where}: split is {row['split']!r}; splits are {', '.join(SPLITS)}.")
             for column in ("image", "mask"):
-                if row.get(column) and not os.path.isfile(self.root / row[column]):
+                if row.get(column) and not (self.root / row[column]).is_file():
                     raise FileNotFoundError(f"{where}: {column} {self.root / row[column]} does not exist.")
             rows.append((_name(row["image"]), line, row))
         if not rows:
             raise ValueError(f"{self.table} lists no image.")
         rows.sort(key=lambda entry: entry[0])
-        for (name, line, _), (other, second, _) in zip(rows, rows[1:], strict=False):
+        for (name, line, _), (other, second, _) in pairwise(rows):
             if name == other:
                 raise ValueError(f"{self.table}, lines {line} and {second}: both are the image {name!r}.")
         for column in ("split", "group"):

@@ -3,10 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from datamodules.batch import IGNORE
+from datamodules.batch import IGNORE, DomainName
+
+
+def score_places(domain: DomainName, parts: Sequence[str]) -> list[str]:
+    """Returns what is scored of a domain: the whole and, where several are joined in it, each part."""
+    return [domain, *(f"{domain}/{part}" for part in parts if part)]
 
 
 class ConfusionMatrix(MulticlassConfusionMatrix):
@@ -29,6 +35,8 @@ class Scores:
 
     Attributes:
         miou: mean over the classes of intersection / union.
+        shared_miou: the same over the classes that both domains have, where those are not all; predictions of other
+            classes count as errors. NaN if there is no pixel of any of them.
         pixel_accuracy: share of the counted pixels whose class is right.
         mean_dice: mean over the classes of 2 · intersection / (true + predicted).
         iou: intersection over union by class name.
@@ -44,14 +52,16 @@ class Scores:
     dice: dict[str, float]
     absent: list[str]
     pixels: int
+    shared_miou: float | None = None
 
     @classmethod
-    def from_confusion(cls, matrix: Tensor, classes: Sequence[str]) -> "Scores":
+    def from_confusion(cls, matrix: Tensor, classes: Sequence[str], shared: Sequence[str] | None = None) -> "Scores":
         """Computes the scores.
 
         Args:
             matrix: (classes, classes) pixel counts, rows = truth, columns = prediction.
             classes: the class names, in the order of the ids.
+            shared: the classes that both domains have; None or all of them: there is no score of its own.
 
         Raises:
             ValueError: if no pixel was counted, so that no score exists.
@@ -65,6 +75,8 @@ class Scores:
         iou = intersection / (true + predicted - intersection)
         dice = 2 * intersection / (true + predicted)
         names = [name for name, there in zip(classes, present.tolist(), strict=True) if there]
+        in_both = present & torch.tensor([shared is None or name in shared for name in classes])
+        partly = shared is not None and len(shared) < len(classes)
         return cls(
             miou=iou[present].mean().item(),
             pixel_accuracy=(intersection.sum() / total).item(),
@@ -73,6 +85,7 @@ class Scores:
             dice=dict(zip(names, dice[present].tolist(), strict=True)),
             absent=[name for name in classes if name not in names],
             pixels=int(total.item()),
+            shared_miou=iou[in_both].mean().item() if partly else None,
         )
 
     def named(self, prefix: str) -> dict[str, float]:
@@ -81,11 +94,19 @@ class Scores:
             f"{prefix}/miou": self.miou,
             f"{prefix}/pixel_accuracy": self.pixel_accuracy,
             f"{prefix}/dice": self.mean_dice,
+            **({} if self.shared_miou is None else {f"{prefix}/miou_shared": self.shared_miou}),
             **{f"{prefix}/iou/{name}": value for name, value in self.iou.items()},
         }
 
 
-def metric_names(prefix: str, classes: Sequence[str]) -> list[str]:
-    """Returns every name that ``Scores.named`` can log, for the check of a monitor before training."""
-    summary = [f"{prefix}/{name}" for name in ("miou", "pixel_accuracy", "dice")]
+def metric_names(prefix: str, classes: Sequence[str], shared: bool = False) -> list[str]:
+    """Returns every name that ``Scores.named`` can log, for the check of a monitor before training.
+
+    Args:
+        prefix: such as ``val/target``.
+        classes: the class names.
+        shared: whether only some of the classes are in both domains.
+    """
+    names = ("miou", "pixel_accuracy", "dice", *(["miou_shared"] if shared else []))
+    summary = [f"{prefix}/{name}" for name in names]
     return summary + [f"{prefix}/iou/{name}" for name in classes]

@@ -21,9 +21,10 @@ from datamodules.batch import Batch, DomainBatch, DomainName
 from datamodules.reading import convert_channels, read_image
 from lightning_app.anchor import anchor
 from lightning_app.inference import PredictBatch, Prediction, Windows, predict_mask
-from lightning_app.metrics import ConfusionMatrix, Scores
+from lightning_app.metrics import Scores
 from lightning_app.network import NetworkSpec, SegmentationNetwork
 from lightning_app.optimization import PolynomialDecay, check_groups, held_back, make_optimizer, without_gradients
+from lightning_app.scoring import Scoring
 from lightning_app.step_flags import StepFlags
 from lightning_app.weight_files import labels_of, read_checkpoint
 from lightning_app.weights import init_from as copy_network
@@ -92,9 +93,9 @@ class Segmenter(LightningModule):
         self.schedule = schedule
         self.windows = windows
         self.seed = seed
-        self.confusion = nn.ModuleDict({domain: ConfusionMatrix(len(classes)) for domain in ("source", "target")})
-        self.scores: dict[DomainName, Scores] = {}
-        """The scores of the last validation or test, by domain."""
+        self.scoring = Scoring(classes)
+        self.scores: dict[str, Scores] = {}
+        """The scores of the last validation or test, by domain and, where several are joined, by part of it."""
         self.labels_inherited = 0 if init_from is None else labels_of(init_from)
         self.labels_given = 0
         self.labels_used = self.labels_inherited
@@ -335,7 +336,7 @@ class Segmenter(LightningModule):
         network = self.inference_network(domain)
         masks = [predict_mask(network, image, self.windows, self.device) for image in batch["image"]]
         prediction = torch.from_numpy(np.stack(masks)).to(self.device)
-        cast(ConfusionMatrix, self.confusion[domain]).update(prediction, batch["mask"])
+        self.scoring.add(prediction, batch)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the scores of every domain that was validated."""
@@ -347,15 +348,13 @@ class Segmenter(LightningModule):
 
     def _log_scores(self, stage: str) -> None:
         self.scores = {}
-        for domain, confusion in self.confusion.items():
-            matrix = cast(ConfusionMatrix, confusion)
-            if matrix.update_called and self.trainer.sanity_checking:
-                matrix.reset()
-            elif matrix.update_called:
-                scores = Scores.from_confusion(matrix.compute(), self.classes)
-                self.scores[cast(DomainName, domain)] = scores
-                self.log_dict(scores.named(f"{stage}/{domain}"), sync_dist=True)
-                matrix.reset()
+        if self.trainer.sanity_checking:
+            self.scoring.reset()
+            return
+        data = getattr(self.trainer, "datamodule", None)
+        self.scores = self.scoring.scores(getattr(data, "shared_classes", None))
+        for place, scores in self.scores.items():
+            self.log_dict(scores.named(f"{stage}/{place}"), sync_dist=True)
 
     def predict_step(self, batch: PredictBatch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
         """Predicts the class ids of each image, and fills ``probabilities`` where a callback asked for them."""

@@ -6,7 +6,7 @@ from typing import NamedTuple, NotRequired, Protocol, TypedDict
 
 from torch import Tensor, nn
 
-from datamodules.batch import Batch, DomainName, StreamName
+from datamodules.batch import Batch, DomainName, RareClassSampling, StreamName
 
 Losses = Iterator[dict[str, Tensor]]
 """What ``Strategy.losses`` yields: named and already weighted scalar terms."""
@@ -126,10 +126,12 @@ class Strategy(nn.Module):
     Attributes:
         required_streams: the streams without which it cannot train.
         optional_streams: the streams it uses when they are there. It gets no others.
+        requests: plain settings it asks of the data. What a config sets itself wins over them.
     """
 
     required_streams: Sequence[StreamName] = ("source",)
     optional_streams: Sequence[StreamName] = ()
+    requests: Sequence[RareClassSampling] = ()
 
     @property
     def name(self) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from datamodules.batch import Batch, DomainName, StreamName
+from datamodules.batch import Batch, DomainName, RareClassSampling, StreamName
 from strategies.base import Losses, Network, ParameterGroup, Step, Strategy
 
 
@@ -23,6 +23,7 @@ class Wrapper(Strategy):
         self.base = base
         self.required_streams: Sequence[StreamName] = base.required_streams
         self.optional_streams: Sequence[StreamName] = base.optional_streams
+        self.requests: Sequence[RareClassSampling] = base.requests
 
     @property
     def name(self) -> str:

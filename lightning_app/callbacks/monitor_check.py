@@ -5,7 +5,7 @@ from difflib import get_close_matches
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from datamodules.cross_domain_data_module import CrossDomainDataModule
-from lightning_app.metrics import metric_names
+from lightning_app.metrics import metric_names, score_places
 from lightning_app.segmenter import Segmenter
 
 
@@ -25,8 +25,10 @@ class MonitorCheck(Callback):
             or getattr(trainer, "fast_dev_run", False)
         ):
             return
-        domains = data.evaluation_domains("val")
-        known = [name for domain in domains for name in metric_names(f"val/{domain}", pl_module.classes)]
+        domains = data.scored("val")
+        places = [place for domain, parts in domains.items() for place in score_places(domain, parts)]
+        shared = len(data.shared_classes) < len(data.classes)
+        known = [name for place in places for name in metric_names(f"val/{place}", pl_module.classes, shared)]
         for callback in [*trainer.checkpoint_callbacks, *trainer.early_stopping_callbacks]:
             monitor = getattr(callback, "monitor", None)
             if monitor is None or monitor in known or monitor.startswith("train/loss/"):

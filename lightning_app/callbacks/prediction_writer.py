@@ -13,6 +13,8 @@ from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image
 
 from datamodules.batch import IGNORE
+from datamodules.cross_domain_data_module import CrossDomainDataModule
+from datamodules.georeference import write_mask
 from lightning_app.inference import PredictBatch, Prediction
 from lightning_app.pictures import Color, class_colors, overlay
 
@@ -30,9 +32,10 @@ class PredictionWriter(Callback):
     In ``folder`` appear ``masks/<name>.png`` (8 bit, one channel, pixel = class id), ``overlays/<name>.jpg`` (to look
     at, at most 2048 pixels a side), ``probabilities/<name>.npy`` (float16, (classes, H, W); opens with
     ``numpy.load(path, mmap_mode="r")``) and ``classes.json`` (ids, names and colours). Names keep their sub-folders.
-    Every rank writes its own images. ``predict_step`` returns a :class:`~lightning_app.inference.Prediction` and
-    hands ``batch["probabilities"]``, where present, to :func:`~lightning_app.inference.predict_mask`. With this
-    callback ``Trainer.predict`` returns None: the predictions are in the files.
+    The mask of an image with a georeference is ``masks/<name>.tif`` instead, with the georeference of its image. Every
+    rank writes its own images. ``predict_step`` returns a :class:`~lightning_app.inference.Prediction` and hands
+    ``batch["probabilities"]``, where present, to :func:`~lightning_app.inference.predict_mask`. With this callback
+    ``Trainer.predict`` returns None: the predictions are in the files.
 
     Args:
         folder: where to write; made when missing. Files of an earlier run are replaced.
@@ -132,8 +135,13 @@ class PredictionWriter(Callback):
                     f"the probabilities of {name} were not filled: predict_step must hand batch['probabilities'] to "
                     "predict_mask."
                 )
+        data = getattr(trainer, "datamodule", None)
         for name, mask, image in zip(outputs.names, outputs.masks, outputs.images, strict=True):
-            Image.fromarray(mask).save(self._path("masks", name, ".png"))
+            georeference = data.georeference(name) if isinstance(data, CrossDomainDataModule) else None
+            if georeference is None:
+                Image.fromarray(mask).save(self._path("masks", name, ".png"))
+            else:
+                write_mask(self._path("masks", name, ".tif"), mask, georeference)
             if self.overlays:
                 step = -(-max(mask.shape) // OVERLAY_SIDE)
                 shown = overlay(image[::step, ::step], mask[::step, ::step], self._colors)

@@ -1,5 +1,7 @@
 """What a run was made of, written into its folder."""
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import yaml
@@ -33,7 +35,18 @@ class RunRecord(Callback):
             (self.folder / "config.yaml").write_text(self.config)
         data = getattr(trainer, "datamodule", None)
         if isinstance(data, CrossDomainDataModule):
-            record = {"splits": data.splits(), "labelled_target": data.labelled_names}
-            (self.folder / "splits.yaml").write_text(yaml.safe_dump(record, sort_keys=False, allow_unicode=True))
+            (self.folder / "splits.yaml").write_text("".join(_splits(data)), encoding="utf-8", errors="backslashreplace")
         for logger in trainer.loggers:
             logger.log_hyperparams(yaml.safe_load(self.config))
+
+
+def _splits(data: CrossDomainDataModule) -> Iterator[str]:
+    """Yields the lines of YAML: for a million images its own writer would take minutes."""
+    yield "splits:\n"
+    for role, splits in data.splits().items():
+        yield f"  {role}:\n"
+        for split, names in splits.items():
+            yield f"    {split}:{'' if len(names) else ' []'}\n"
+            yield from (f"    - {json.dumps(name, ensure_ascii=False)}\n" for name in names)
+    yield f"labelled_target:{'' if len(data.labelled_names) else ' []'}\n"
+    yield from (f"- {json.dumps(name, ensure_ascii=False)}\n" for name in data.labelled_names)

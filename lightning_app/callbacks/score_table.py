@@ -8,11 +8,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 
-from datamodules.batch import DomainName
 from lightning_app.metrics import Scores
 from lightning_app.segmenter import Segmenter
-
-SUMMARY = ("mIoU", "pixel accuracy", "Dice")
 
 
 class ScoreTable(Callback):
@@ -58,20 +55,20 @@ class ScoreTable(Callback):
             Console().print(f"Scores: {path}", soft_wrap=True)
 
 
-def score_table(classes: list[str], scores: dict[DomainName, Scores]) -> Table:
+def score_table(classes: list[str], scores: dict[str, Scores]) -> Table:
     """Makes the terminal's table: one row a score or class, one column a domain, in percent."""
     table = Table("", *scores)
     for column in table.columns[1:]:
         column.justify = "right"
-    for name in SUMMARY:
-        table.add_row(name, *(f"{100 * _summary(s)[name]:.1f} %" for s in scores.values()))
+    for name in dict.fromkeys(name for one in scores.values() for name in _summary(one)):
+        table.add_row(name, *(f"{100 * _summary(one)[name]:.1f} %" for one in scores.values()))
     table.add_section()
     for name in classes:
         table.add_row(name, *(f"{100 * s.iou[name]:.1f}" if name in s.iou else "–" for s in scores.values()))
     return table
 
 
-def write_scores(path: Path, scores: dict[DomainName, Scores]) -> None:
+def write_scores(path: Path, scores: dict[str, Scores]) -> None:
     """Writes one row a domain and class or summary, with IoU and Dice in [0, 1]; absent classes have no numbers."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="") as file:
@@ -85,4 +82,5 @@ def write_scores(path: Path, scores: dict[DomainName, Scores]) -> None:
 
 
 def _summary(scores: Scores) -> dict[str, float]:
-    return dict(zip(SUMMARY, (scores.miou, scores.pixel_accuracy, scores.mean_dice), strict=True))
+    shared = {} if scores.shared_miou is None else {"mIoU of shared classes": scores.shared_miou}
+    return {"mIoU": scores.miou, **shared, "pixel accuracy": scores.pixel_accuracy, "Dice": scores.mean_dice}

@@ -104,8 +104,8 @@ def test_a_strategy_gets_the_streams_it_declares_and_no_others(make_folder: Make
     assert len(module.seen) == 4  # 8 source images to train, in batches of 2
     for batch in module.seen:
         assert set(batch) == {"source", "target"}
-        assert set(batch["source"]) == {"image", "mask", "name", "domain"}
-        assert set(batch["target"]) == {"image", "name", "domain"}
+        assert set(batch["source"]) == {"image", "mask", "name", "domain", "part"}
+        assert set(batch["target"]) == {"image", "name", "domain", "part"}
         assert batch["source"]["image"].dtype == torch.float32
         assert batch["source"]["image"].max() <= 1
         assert batch["source"]["mask"].dtype == torch.int64
@@ -293,7 +293,7 @@ def test_a_domain_without_labels_is_left_out_of_the_scores(
     make_folder: MakeFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     data = _data(make_folder("source", 20), make_folder("target", 20, masks=[]))
-    assert data.evaluation_domains("test") == ["source"]
+    assert data.scored("test") == {"source": [""]}
     with caplog.at_level("INFO"):
         assert len(data.test_dataloader()) == 1
     assert "target/test is left out of the scores: it is empty." in caplog.text
@@ -336,7 +336,7 @@ def test_a_split_is_predicted_without_its_masks(make_folder: MakeFolder) -> None
         mask.write_bytes(b"garbage")
     batches = _predicted(_data(None, target))
     assert [batch["name"] for batch in batches] == [["target_01"], ["target_03"]]
-    assert set(batches[0]) == {"image", "name", "domain"}
+    assert set(batches[0]) == {"image", "name", "domain", "part"}
     assert batches[0]["image"].dtype == torch.uint8
 
 

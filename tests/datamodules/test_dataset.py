@@ -6,17 +6,22 @@ import numpy as np
 import pytest
 import torch
 
-from datamodules.dataset import DomainDataset, MaskReader, collate, to_device_values
+from datamodules.dataset import DomainDataset, collate, to_device_values
 from datamodules.folder_domain import FolderDomain
+from datamodules.label_map import LabelMap
+from datamodules.mask_reader import MaskReader
+from datamodules.samplers import Draw
 from datamodules.transforms import TrainTransform
 
 MakeFolder = Callable[..., Path]
 NAMES = ["target_00", "target_01"]
+CLASSES = ["road", "car", "sky", "tree"]
 
 
 def _dataset(root: Path, *, masks: bool = True, classes: int = 3, channels: int = 3) -> DomainDataset:
     domain = FolderDomain(str(root))
-    reader = MaskReader(domain, "target", classes, "data.init_args.target.init_args.label_map") if masks else None
+    label_map = LabelMap(None, {}, CLASSES[:classes], "data.init_args.target.init_args.label_map")
+    reader = MaskReader(domain, "target", {"": label_map}) if masks else None
     return DomainDataset(domain, "target", NAMES, channels=channels, read_mask=reader)
 
 
@@ -47,7 +52,7 @@ def test_without_a_reader_masks_are_never_opened(make_folder: MakeFolder) -> Non
     root = make_folder(count=2)
     for mask in (root / "masks").iterdir():
         mask.write_bytes(b"garbage")
-    assert set(_dataset(root, masks=False)[0]) == {"image", "name", "domain"}
+    assert set(_dataset(root, masks=False)[0]) == {"image", "name", "domain", "part"}
 
 
 def test_a_class_id_outside_the_classes_names_the_mend(make_folder: MakeFolder) -> None:
@@ -55,7 +60,7 @@ def test_a_class_id_outside_the_classes_names_the_mend(make_folder: MakeFolder) 
     with pytest.raises(ValueError) as caught:
         _dataset(root, classes=3)[0]
     assert str(caught.value) == (
-        "target mask target_00 holds class id 3; classes are 0 to 2 and 255 (ignore). "
+        "target mask target_00 holds class id 3 in 53 pixels; classes are 0 to 2 and 255 (ignore). "
         "Map it in data.init_args.target.init_args.label_map."
     )
 
@@ -87,9 +92,9 @@ def test_augmentation_depends_on_seed_stream_and_draw_alone(make_folder: MakeFol
             stream=stream,  # type: ignore[arg-type]
         )
 
-    first = dataset()[0, 5]["image"]
+    first = dataset()[Draw(0, 5)]["image"]
     reader = dataset()
-    reader[1, 4]
-    assert torch.equal(reader[0, 5]["image"], first)
-    for other in (reader[0, 6], dataset(seed=1)[0, 5], dataset(stream="labelled_target")[0, 5]):
+    reader[Draw(1, 4)]
+    assert torch.equal(reader[Draw(0, 5)]["image"], first)
+    for other in (reader[Draw(0, 6)], dataset(seed=1)[Draw(0, 5)], dataset(stream="labelled_target")[Draw(0, 5)]):
         assert not torch.equal(other["image"], first)

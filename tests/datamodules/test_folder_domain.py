@@ -64,7 +64,7 @@ def test_without_lists_the_images_with_masks_are_split_by_the_seed(make_folder: 
 def test_without_lists_images_without_a_mask_are_for_training(make_folder: MakeFolder) -> None:
     domain = FolderDomain(str(make_folder(count=10, masks=[0, 3, 7])))
     assert len(domain.names("train")) == 8
-    held_out = domain.names("val") + domain.names("test")
+    held_out = [*domain.names("val"), *domain.names("test")]
     assert len(held_out) == 2
     assert all(domain.has_mask(name) for name in held_out)
 

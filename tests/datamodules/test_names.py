@@ -1,43 +1,53 @@
-from pathlib import Path
+import pickle
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from datamodules.names import nearest, read_list, shuffled, split_names
+from datamodules.names import Names, nearest, some
 
-
-def test_lists_take_names_with_and_without_suffix(tmp_path: Path) -> None:
-    path = tmp_path / "train.txt"
-    path.write_text("# ours\n\na\n  sub/b.JPG  # twice labelled\nc.v2\n", encoding="utf-8")
-    assert read_list(path) == {"a": 3, "sub/b": 4, "c.v2": 5}
-
-
-def test_a_name_listed_twice_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "train.txt"
-    path.write_text("a\nb\na.png\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"train\.txt, line 3: 'a' stands in line 1 already"):
-        read_list(path)
+# What a file system can hold: any text but for the separator, and bytes that are no text, as Python spells them.
+NAMES = st.lists(st.text(st.characters(blacklist_characters="/\0", blacklist_categories=["Cs"])) | st.just("\udcff"))
 
 
-def test_nearest_name() -> None:
-    assert nearest("leaf_1", ["root_1", "leaf_01"]) == " The nearest is 'leaf_01'."
-    assert nearest("leaf_1", ["xyz"]) == ""
+@given(NAMES)
+def test_names_are_a_list_in_little_memory(names: list[str]) -> None:
+    found = Names(names)
+    assert found == names
+    assert [found[index] for index in range(-len(names), len(names))] == names + names
+    assert list(found[1:-1]) == names[1:-1]
+    assert list(found[::-2]) == names[::-2]
+    assert pickle.loads(pickle.dumps(found)) == names
+    with pytest.raises(IndexError, match=f"there are {len(names)} names"):
+        found[len(names)]
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 20, 101])
-def test_splits_are_disjoint_complete_and_sized(count: int) -> None:
-    names = [f"image_{index}" for index in range(count)]
-    splits = split_names(names, seed=0)
-    assert sorted(splits["train"] + splits["val"] + splits["test"]) == sorted(names)
-    held_out = 0 if count < 3 else max(1, round(0.15 * count))
-    assert len(splits["val"]) == len(splits["test"]) == held_out
-    assert all(split == sorted(split) for split in splits.values())
+@given(NAMES, st.text(max_size=2))
+def test_a_name_is_found_where_a_list_has_it(names: list[str], wanted: str) -> None:
+    names = sorted(set(names))
+    found = Names(names)
+    for name in [*names, wanted]:
+        assert found.find(name) == (names.index(name) if name in names else None)
 
 
-def test_split_depends_on_seed_and_names_alone() -> None:
-    names = [f"image_{index}" for index in range(20)]
-    assert split_names(names, 1) == split_names(reversed(names), 1)
-    assert split_names(names, 1) != split_names(names, 2)
+def test_many_names_are_all_there() -> None:
+    names = [f"drive_{number:06d}" for number in range(10_000)]
+    found = Names(names)
+    assert list(found) == names
+    assert len(pickle.dumps(found)) < 20 * len(names)
 
 
-def test_order_is_the_same_on_every_machine() -> None:
-    assert shuffled(["a", "b", "c", "d", "e"], seed=0) == ["c", "b", "e", "d", "a"]
+def test_equal_is_what_has_the_same_names() -> None:
+    assert Names(["a", "b"]) == ["a", "b"]
+    assert Names(["a"]) != ["a", "b"]
+    assert Names(["a"]) != "a"
+
+
+def test_nearest_name_is_suggested_only_if_one_is_near() -> None:
+    assert nearest("frame_01", ["frame_10", "frame_1", "other"]) == " The nearest is 'frame_1'."
+    assert nearest("frame_01", ["zebra"]) == ""
+
+
+def test_some_names_say_how_many_there_are() -> None:
+    assert some(["a", "b"]) == "a, b"
+    assert some(Names("abcdefg")) == "a, b, c, d, e and 2 more"

@@ -2,9 +2,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch.utils.data import Dataset
 
-from datamodules.samplers import DrawSampler, draw_indices
+from datamodules import draw_orders
+from datamodules.batch import RareClassSampling
+from datamodules.draw_orders import PermutationChain, draw_order
+from datamodules.samplers import Draw, DrawOrder, DrawSampler, stream_generator
 
 
 class Images(Dataset[int]):
@@ -16,48 +21,53 @@ class Images(Dataset[int]):
 
 
 def _sampler(
-    count: int = 7, *, stream: str = "target", consumed: Sequence[int] = (0,), rank: int = 0, world_size: int = 1
+    order: DrawOrder | None = None,
+    *,
+    consumed: Sequence[int] = (0,),
+    rank: int = 0,
+    world_size: int = 1,
+    steps: int = 4,
 ) -> DrawSampler:
+    order = order or PermutationChain(7, seed=1, stream="target")
     return DrawSampler(
-        Images(count),
-        stream=stream,
+        Images(order.size),
+        order,
         batch_size=3,
-        steps_per_epoch=4,
+        steps_per_epoch=steps,
         consumed_batches=lambda: consumed[-1],
-        seed=1,
         rank=rank,
         world_size=world_size,
     )
 
 
-def test_every_pass_is_a_permutation_and_no_two_are_the_same() -> None:
-    indices = draw_indices(np.arange(50), 10, seed=0, stream="source").reshape(5, 10)
-    np.testing.assert_array_equal(np.sort(indices, axis=1), np.tile(np.arange(10), (5, 1)))
-    assert len({tuple(row) for row in indices.tolist()}) == 5
+def _rare(weights: list[float] | None = None) -> DrawOrder:
+    pixels = np.random.default_rng(0).integers(0, 20, (9, 4)).astype(np.uint32)
+    return draw_order(
+        [4, 5], seed=1, stream="source", weights=weights, rare_classes=RareClassSampling(0.1, 10, 0), pixels=pixels
+    )
 
 
-def test_a_draw_depends_on_its_number_alone() -> None:
-    indices = draw_indices(np.arange(50), 7, seed=3, stream="source")
-    some = np.array([44, 3, 20, 3])
-    np.testing.assert_array_equal(draw_indices(some, 7, seed=3, stream="source"), indices[some])
+ORDERS = {
+    "passes": lambda: PermutationChain(7, seed=1, stream="source"),
+    "weights": lambda: draw_order([2, 5], seed=1, stream="source", weights=[3, 1]),
+    "rare classes": _rare,
+    "rare classes of weighted domains": lambda: _rare([1, 1]),
+}
 
 
-def test_streams_and_seeds_never_share_a_permutation() -> None:
-    orders = [
-        tuple(draw_indices(np.arange(20), 20, seed=seed, stream=stream).tolist())
-        for stream in ("source", "labelled_target", "target")
-        for seed in (0, 1)
+@pytest.mark.parametrize("kind", ORDERS)
+@settings(max_examples=10, deadline=None)
+@given(world_size=st.integers(1, 5), consumed=st.integers(0, 2000))
+def test_ranks_take_turns_in_the_order_of_one_process(kind: str, world_size: int, consumed: int) -> None:
+    ranks = [
+        list(_sampler(ORDERS[kind](), consumed=[consumed], rank=rank, world_size=world_size))
+        for rank in range(world_size)
     ]
-    assert len(set(orders)) == 6
-
-
-@pytest.mark.parametrize("world_size", [2, 3])
-def test_ranks_take_turns_in_the_order_of_one_process(world_size: int) -> None:
-    ranks = [list(_sampler(rank=rank, world_size=world_size)) for rank in range(world_size)]
     joined = [draw for together in zip(*ranks, strict=True) for draw in together]
-    assert [number for _, number in joined] == list(range(12 * world_size))
-    alone = draw_indices(np.arange(12 * world_size), 7, seed=1, stream="target")
-    assert [index for index, _ in joined] == alone.tolist()
+    first = consumed * 3 * world_size
+    assert [draw.number for draw in joined] == list(range(first, first + 12 * world_size))
+    alone = _sampler(ORDERS[kind](), consumed=[consumed * world_size], steps=4 * world_size)
+    assert joined == list(alone)
 
 
 def test_an_epoch_goes_on_behind_the_batches_consumed() -> None:
@@ -67,6 +77,31 @@ def test_an_epoch_goes_on_behind_the_batches_consumed() -> None:
     assert len(sampler) == len(first) == 12
     consumed.append(4)
     second = list(sampler)
-    assert [number for _, number in first + second] == list(range(1, 48, 2))
+    assert [draw.number for draw in first + second] == list(range(1, 48, 2))
     consumed.append(2)
     assert list(sampler) == (first + second)[6:18]
+
+
+def test_a_draw_wants_a_class_where_rare_classes_are_drawn_and_none_elsewhere() -> None:
+    first, second = next(iter(_sampler())), next(iter(_sampler(_rare())))
+    assert isinstance(first, Draw)
+    assert first.wanted is None
+    assert second.wanted in range(4)
+    assert all(type(value) is int for value in second)
+
+
+def test_an_epoch_longer_than_what_is_drawn_at_once_has_no_seam() -> None:
+    numbers = [draw.number for draw in _sampler(consumed=[5], rank=2, world_size=3, steps=1000)]
+    assert numbers == list(range(15 * 3 + 2, (15 + 3000) * 3 + 2, 3))
+
+
+def test_a_permutation_is_made_once_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def counted(seed: int, use: str, number: int) -> np.random.Generator:
+        made.append(number)
+        return stream_generator(seed, use, number)
+
+    monkeypatch.setattr(draw_orders, "stream_generator", counted)
+    assert len(list(_sampler(PermutationChain(4000, seed=1, stream="target"), steps=4000))) == 12_000
+    assert made == [0, 1, 2]
