@@ -50,13 +50,13 @@ class CrossDomainDataModule(LightningDataModule):
     Args:
         source: the labelled domain, or the root of a ``FolderDomain``, or a list of these.
         target: the domain to learn, or the root of a ``FolderDomain``, or a list of these.
-        source_weights: how often each of several sources is drawn, relative to the others. By default each image is
-            drawn as often as any other.
-        target_weights: the same for several targets.
         classes: the class names, in the order of the class ids. Not needed where the domains know the same classes.
         labels: the target labels that training may use: ``none``, ``all``, a number of images, a share such as
             ``5%``, a number of groups such as ``3 groups`` (all chosen by the seed, the smaller choices within the
             larger), or a text file of image names.
+        source_weights: how often each of several sources is drawn, relative to the others. By default each image is
+            drawn as often as any other.
+        target_weights: the same for several targets.
         channels: channels of the images that the network sees. Grey images are replicated and RGB images made grey
             where that fits them.
         batch_size: images of a batch, in each stream and on each rank.
@@ -92,10 +92,10 @@ class CrossDomainDataModule(LightningDataModule):
         self,
         source: DomainSetting | None = None,
         target: DomainSetting | None = None,
-        source_weights: list[float] | None = None,
-        target_weights: list[float] | None = None,
         classes: list[str] | None = None,
         labels: int | float | str | None = "none",
+        source_weights: list[float] | None = None,
+        target_weights: list[float] | None = None,
         channels: int = 3,
         batch_size: int = 8,
         crop: tuple[int, int] = (256, 256),

@@ -26,6 +26,7 @@ class SyntheticStreets(Domain):
         test: number of test images.
         seed: another seed gives other scenes; at least 0.
         foreground: one of the classes, to be told from all others: the classes are then ``background`` and this one.
+        label_map: what classes become in a run that has others: classes of the run, or ``ignore``.
 
     Raises:
         ValueError: if the look or the foreground is unknown, the size too small, or a number negative.
@@ -42,6 +43,7 @@ class SyntheticStreets(Domain):
         test: int = 60,
         seed: int = 0,
         foreground: str | None = None,
+        label_map: dict[int | str, int | str] | None = None,
     ) -> None:
         if look not in LOOKS:
             nearest = difflib.get_close_matches(str(look), LOOKS, n=1, cutoff=0.0)[0]
@@ -56,6 +58,8 @@ class SyntheticStreets(Domain):
             if foreground not in CLASS_IDS:
                 raise ValueError(f'foreground is "{foreground}"; the classes are {", ".join(CLASS_IDS)}.')
             self.classes = ("background", foreground)
+        self.name = look
+        self.label_map = dict(label_map or {})
         self.foreground = foreground
         self.look = look
         self.size = (int(size[0]), int(size[1]))

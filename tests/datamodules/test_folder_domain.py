@@ -80,18 +80,11 @@ def test_images_in_sub_folders_keep_their_path(make_folder: MakeFolder) -> None:
     assert domain.read_mask("city/a").shape == (12, 16)
 
 
-def test_label_map_is_applied_at_once(make_folder: MakeFolder) -> None:
-    root = make_folder(count=1, classes=4)
-    ids = cv2.imread(str(root / "masks" / "target_00.png"), cv2.IMREAD_UNCHANGED)
-    assert ids is not None
-    mask = FolderDomain(str(root), label_map={0: 1, 1: 0, 3: 255}).read_mask("target_00")
-    np.testing.assert_array_equal(mask, np.array([1, 0, 2, 255])[ids])
-
-
-@pytest.mark.parametrize("label_map", [{256: 0}, {0: 300}, {-1: 0}])
-def test_label_map_out_of_bounds_is_refused(label_map: dict[int, int]) -> None:
-    with pytest.raises(ValueError, match="label_map maps"):
-        FolderDomain("somewhere", label_map=label_map)
+def test_two_images_of_one_name_are_refused(make_folder: MakeFolder) -> None:
+    root = make_folder(count=2)
+    (root / "images" / "target_01.png").rename(root / "images" / "target_00.jpg")
+    with pytest.raises(ValueError, match=r"two images in .*images have the name 'target_00' without suffix: rename"):
+        FolderDomain(str(root)).names("train")
 
 
 def test_value_range_scales_8_bit_images_too(make_folder: MakeFolder) -> None:
@@ -121,7 +114,7 @@ def test_a_missing_folder_of_images_says_what_there_is(tmp_path: Path) -> None:
 
 def test_a_folder_without_images_says_which_suffixes_count(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "a.tif").touch()
+    (tmp_path / "images" / "a.gif").touch()
     with pytest.raises(FileNotFoundError, match=r"no images in .*: looked for \.jpg, \.jpeg, \.png"):
         FolderDomain(str(tmp_path)).names("train")
 

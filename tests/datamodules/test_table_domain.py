@@ -57,9 +57,9 @@ def test_paths_start_from_a_root_and_names_never_lead_out_of_a_folder(make_folde
     (tmp_path / "lists").mkdir()
     text = f"image\nimages/target_00.png\n{root / 'images/target_01.png'}\n"
     domain = _table(tmp_path / "lists", text, root=str(root))
-    assert domain.images[1] == "images/target_00"
-    assert not domain.images[0].startswith("/")
-    assert domain.read_image(domain.images[0]).shape == (12, 16, 3)
+    assert domain.images[0] == "images/target_00"
+    assert not domain.images[1].startswith("/")
+    assert domain.read_image(domain.images[1]).shape == (12, 16, 3)
     beside = _table(tmp_path / "lists", "image\n../target/images/target_00.png\n")
     assert list(beside.images) == ["target/images/target_00"]
 
