@@ -19,6 +19,7 @@ from datamodules.class_cache import ClassCache, stamp_files
 from datamodules.domain import IdArray, MaskArray
 
 _MASKS_AT_ONCE = 16
+_PIXELS_AT_ONCE = 2**17  # what is worked out beside them then stays in the processor's cache
 _LEAST_MASKS_OF_A_WORKER = 32
 
 
@@ -90,6 +91,8 @@ def class_counts(
     except RuntimeError as error:
         # What DataLoader says of a killed worker names no file.
         left = [names[index] for index in np.flatnonzero(~known)[: _MASKS_AT_ONCE * max(1, 2 * workers)]]
+        if not left:
+            raise
         raise RuntimeError(
             f"{title}: counting classes ended ({error}) at one of the masks {left[0]} to {left[-1]}. If a worker was "
             "killed, there may not be memory enough for all of them: set data.workers lower."
@@ -110,15 +113,27 @@ def count_ids(mask: IdArray) -> tuple[IdArray, NDArray[np.int64]]:
         (N) ids of the mask's type, ascending, and (N) pixel counts.
     """
     pixels = mask.reshape(-1)
-    ends = pixels[1:] != pixels[:-1]
-    if 8 * np.count_nonzero(ends) < pixels.size:
-        # Masks are made of long runs: counting by them takes a third of the time, a tenth of what decoding does.
-        last = np.append(np.flatnonzero(ends), pixels.size - 1)
-        counts = np.bincount(pixels[last], weights=np.diff(last, prepend=-1)).astype(np.int64)
-    else:
-        counts = np.bincount(pixels)
+    counts = np.zeros(np.iinfo(mask.dtype).max + 1, np.int64)
+    for start in range(0, pixels.size, _PIXELS_AT_ONCE):
+        of_part = _count_part(pixels[start : start + _PIXELS_AT_ONCE])
+        counts[: len(of_part)] += of_part
     ids = np.flatnonzero(counts)
     return ids.astype(mask.dtype), counts[ids]
+
+
+def _count_part(pixels: NDArray[np.integer]) -> NDArray[np.int64]:
+    # Masks are made of long runs of one id. Counting the runs takes a twentieth of the time that decoding does, and
+    # counting each pixel a third. Where runs end is looked for in words of eight pixels first: few have an end.
+    whole = pixels.size // 8 * 8
+    ends = np.ones(whole, np.bool_)
+    np.not_equal(pixels[1:whole], pixels[:whole][:-1], out=ends[:-1])
+    words = ends.view(np.uint64)
+    with_end = np.flatnonzero(words != 0)
+    if 2 * len(with_end) >= len(words):
+        return np.bincount(pixels)
+    inside = np.flatnonzero(words[with_end].view(np.bool_))
+    last = np.append(8 * with_end[inside // 8] + inside % 8, np.arange(whole, pixels.size))
+    return np.bincount(pixels[last], weights=np.diff(last, prepend=-1)).astype(np.int64)
 
 
 class _Counts(Dataset[NDArray[np.uint32] | Exception]):

@@ -15,8 +15,8 @@ ImageArray = NDArray[Any]
 """(H, W, C) uint8, or float32 in [0, 1]."""
 MaskArray = NDArray[np.uint8]
 """(H, W) class ids of the run, 255 = ignore."""
-IdArray = NDArray[np.uint8] | NDArray[np.uint16]
-"""(H, W) ids as a domain's masks hold them."""
+IdArray = NDArray[np.unsignedinteger[Any]]
+"""(H, W) ids as a domain's masks hold them, uint8 or uint16."""
 
 
 class Domain(ABC):

@@ -42,7 +42,7 @@ def read_georeference(path: Path) -> Georeference | None:
     with path.open("rb") as file:
         if file.read(4) not in TIFF_SIGNATURES:
             return None
-    with open_tiff(path, path) as dataset:
+    with open_tiff(path) as dataset:
         crs = dataset.crs.to_wkt() if dataset.crs else None
         a, b, c, d, e, f = (float(value) for value in tuple(dataset.transform)[:6])
     transform = (a, b, c, d, e, f)

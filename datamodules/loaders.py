@@ -1,10 +1,12 @@
 """Loaders whose processes can die without taking the name of the file with them."""
 
+import multiprocessing
 import os
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 from typing import Any, ClassVar
@@ -63,9 +65,9 @@ class Hands:
         # Each worker would start as many threads of OpenCV as there are cores.
         cv2.setNumThreads(0)
         # Ctrl-C and a scheduler's SIGTERM reach the whole group of processes; workers must outlive the step that the
-        # main process finishes then. A second SIGTERM, which is how leftover workers are ended, does end them.
+        # main process finishes then.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGTERM, lambda *_: signal.signal(signal.SIGTERM, signal.SIG_DFL))
+        _end_by_the_main_process_alone()
 
     @classmethod
     def of(cls, processes: Iterable[int]) -> list[str]:
@@ -121,9 +123,37 @@ class DrawLoader(WatchedLoader):
         """Takes nothing."""
 
 
+def _end_by_the_main_process_alone() -> None:
+    # A SIGTERM of the main process itself is how leftover workers are ended: to ignore it would keep that process from
+    # leaving. Only sigwaitinfo tells who sent a signal. Without it (macOS, Windows) a SIGTERM of anyone ends a worker.
+    main = multiprocessing.parent_process()
+    if main is None or not hasattr(signal, "sigwaitinfo"):
+        return
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+    def obey() -> None:
+        while signal.sigwaitinfo({signal.SIGTERM}).si_pid != main.pid:
+            pass
+        os._exit(0)
+
+    threading.Thread(target=obey, daemon=True).start()
+
+
 def _watched(iterator: Iterator[Any]) -> Iterator[Any]:
-    with _image_named():
-        yield from iterator
+    processes = multiprocessing.active_children()
+    try:
+        with _image_named():
+            yield from iterator
+    except (ConnectionError, EOFError) as error:
+        # A batch is fetched from the worker that made it, and that one may be about to die.
+        for _ in range(20):
+            for process in processes:
+                code = process.exitcode
+                if code and process.pid and Hands.of([process.pid]):
+                    end = f"exit code {code}" if code > 0 else f"signal: {signal.strsignal(-code)}"
+                    raise _death([process.pid], f"ended with {end}") from error
+            time.sleep(0.05)
+        raise
 
 
 class _NamingHandler:
@@ -158,12 +188,16 @@ def _image_named() -> Iterator[None]:
         if isinstance(error.__cause__, ChildProcessError):  # our handler's, which torch caught and made its own of
             # A new one: two exceptions that hold each other would keep the other workers alive.
             raise ChildProcessError(str(error.__cause__)) from error
-        images = Hands.of(int(process) for process in death[1].split(","))
-        last = f"the last image it took in hand was {' and '.join(images)}" if images else "it had no image in hand yet"
-        raise ChildProcessError(
-            f"a process that reads images (pid {death[1]}) {death[2]}; {last}. {_mend(death[2])} If it is the same "
-            "image again, its file is what breaks the process: take it out of the data."
-        ) from error
+        raise _death([int(process) for process in death[1].split(",")], death[2]) from error
+
+
+def _death(processes: Sequence[int], end: str) -> ChildProcessError:
+    images = Hands.of(processes)
+    last = f"the last image it took in hand was {' and '.join(images)}" if images else "it had no image in hand yet"
+    return ChildProcessError(
+        f"a process that reads images (pid {', '.join(map(str, processes))}) {end}; {last}. {_mend(end)} If it is the "
+        "same image again, its file is what breaks the process: take it out of the data."
+    )
 
 
 def _mend(end: str) -> str:

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from datamodules.image_header import ImageHeader
 
-_LOSSY = ("JPEG", "YCbCr JPEG")
-
 
 def read_tiff_header(path: Path) -> ImageHeader:
     """Reads what a TIFF says of its image.
@@ -23,7 +21,7 @@ def read_tiff_header(path: Path) -> ImageHeader:
     Raises:
         ValueError: if the file is not one readable image, or one that is too large.
     """
-    with open_tiff(path, path) as dataset:
+    with open_tiff(path) as dataset:
         return _header(dataset, path)
 
 
@@ -41,7 +39,7 @@ def decode_tiff(data: bytes, path: Path, raw: bool) -> tuple[NDArray[Any], Image
     Raises:
         ValueError: as for ``read_tiff_header``, or if the file is cut off.
     """
-    with open_tiff(data, path) as dataset:
+    with open_tiff(path, data) as dataset:
         header = _header(dataset, path)
         if raw and dataset.tags(ns="IMAGE_STRUCTURE").get("MINISWHITE") == "YES":
             raise ValueError(f"{path} is a TIFF whose 0 is white. Save it with 0 as black, or as a PNG.")
@@ -59,12 +57,12 @@ def decode_tiff(data: bytes, path: Path, raw: bool) -> tuple[NDArray[Any], Image
 
 
 @contextmanager
-def open_tiff(source: Path | bytes, path: Path) -> Iterator[Any]:
+def open_tiff(path: Path, data: bytes | None = None) -> Iterator[Any]:
     """Opens a TIFF for reading as a rasterio dataset.
 
     Args:
-        source: the file, or its bytes.
-        path: names the file in errors.
+        path: the file.
+        data: its bytes, where they are read already.
 
     Raises:
         ValueError: if rasterio cannot read it, while opening or within the context.
@@ -76,16 +74,17 @@ def open_tiff(source: Path | bytes, path: Path) -> Iterator[Any]:
     # Photographs and microscope images have no place on earth, and that is no fault of theirs.
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
     try:
-        if isinstance(source, bytes):
-            with MemoryFile(source) as memory, memory.open(driver="GTiff") as dataset:
+        if data is not None:
+            # GDAL's messages begin with the name, and would with a random one.
+            with MemoryFile(data, filename="file") as memory, memory.open(driver="GTiff") as dataset:
                 yield dataset
         else:
             # Without this GDAL lists the folder of every file that it opens, in search of companions.
-            with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=True), rasterio.open(source, driver="GTiff") as dataset:
+            with rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN=True), rasterio.open(path, driver="GTiff") as dataset:
                 yield dataset
     except Exception as error:  # GDAL's own errors reach us as classes that rasterio keeps private
-        if isinstance(error, ValueError) and not isinstance(error, CRSError):
-            raise  # it names the file already
+        if isinstance(error, MemoryError | ValueError) and not isinstance(error, CRSError):
+            raise  # not the file's fault, or an error that names the file already
         reason = str(error.__cause__ or error).rstrip(".")
         raise ValueError(f"{path} is not a whole and readable TIFF: {reason}.") from error
 
@@ -97,7 +96,7 @@ def _header(dataset: Any, path: Path) -> ImageHeader:  # noqa: ANN401 - rasterio
     if structure.get("SOURCE_COLOR_SPACE") in ("CMYK", "CIELAB"):
         raise ValueError(f"{path}: its colours are {structure['SOURCE_COLOR_SPACE']}, and RGB or grey is needed.")
     kind = dataset.dtypes[0]
-    if np.dtype(kind.removeprefix("complex_")).kind not in "uif" or kind.startswith("complex_"):
+    if kind.startswith("complex"):
         raise ValueError(f"{path} holds {kind} values; an image holds integers or floating-point numbers.")
     palette = dataset.colorinterp[0].name == "palette"
     header = ImageHeader(
@@ -108,8 +107,16 @@ def _header(dataset: Any, path: Path) -> ImageHeader:  # noqa: ANN401 - rasterio
         "uint8" if palette else kind,
         int(dataset.tags(1, ns="IMAGE_STRUCTURE").get("NBITS", 8 * np.dtype(kind).itemsize)),
         palette=palette,
-        lossy=structure.get("COMPRESSION") in _LOSSY,
+        lossy=_is_lossy(structure),
         no_data=dataset.nodata,
     )
     header.check_size(path)
     return header
+
+
+def _is_lossy(structure: dict[str, str]) -> bool:
+    return (
+        structure.get("COMPRESSION") in ("JPEG", "YCbCr JPEG")
+        or structure.get("COMPRESSION_REVERSIBILITY", "").startswith("LOSSY")
+        or float(structure.get("MAX_Z_ERROR", 0)) > 0
+    )

@@ -1,11 +1,13 @@
 import io
 import re
+import zlib
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
-from crafted import tiff
+from crafted import png, tiff
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -30,15 +32,9 @@ def _save_numpy(path: Path, ids: NDArray[np.uint16]) -> None:
 @pytest.mark.parametrize("palette", [False, True])
 def test_png_masks_of_any_depth_hold_the_ids_that_were_written(tmp_path: Path, bits: int, palette: bool) -> None:
     ids = (np.arange(64).reshape(8, 8) % 2**bits).astype(np.uint8)
-    image = Image.fromarray(ids)
-    if palette:
-        image.putpalette([value % 256 for value in range(5, 5 + 768)])
-    elif bits == 1:
-        image = Image.fromarray(ids.astype(bool))
-    elif bits < 8:
-        image = Image.fromarray(ids * np.uint8(255 // (2**bits - 1)))
-    image.save(tmp_path / "a.png", bits=bits)
-    assert (tmp_path / "a.png").read_bytes()[24] == bits
+    packed = np.packbits(np.unpackbits(ids[..., None], axis=2)[..., -bits:].reshape(8, -1), axis=1)
+    body = zlib.compress(b"".join(b"\0" + row.tobytes() for row in packed))
+    (tmp_path / "a.png").write_bytes(png(8, 8, body, depth=bits, color=3 if palette else 0))
     mask = read_mask(tmp_path / "a.png")
     assert mask.dtype == np.uint8
     np.testing.assert_array_equal(mask, ids)
@@ -175,6 +171,27 @@ def test_masks_compressed_with_loss_are_refused(tmp_path: Path, name: str) -> No
     )
     with pytest.raises(ValueError, match=rf"{name} is a \w+ compressed with loss.*Save masks as PNG"):
         read_mask(tmp_path / name, channel=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "lossy"),
+    [
+        ({"compress": "webp"}, True),
+        ({"compress": "webp", "WEBP_LOSSLESS": True}, False),
+        ({"compress": "lerc", "MAX_Z_ERROR": 2}, True),
+        ({"compress": "lerc"}, False),
+    ],
+)
+def test_compressions_of_tiff_that_may_lose_are_refused_where_they_do(
+    tmp_path: Path, settings: dict[str, Any], lossy: bool
+) -> None:
+    ids = _ids().astype(np.uint8)
+    (tmp_path / "a.tif").write_bytes(tiff(np.dstack([ids] * 3), **settings))
+    if lossy:
+        with pytest.raises(ValueError, match=r"a\.tif is a TIFF compressed with loss"):
+            read_mask(tmp_path / "a.tif", channel=0)
+    else:
+        np.testing.assert_array_equal(read_mask(tmp_path / "a.tif", channel=0), ids)
 
 
 def test_a_tiff_mask_whose_0_is_white_is_refused(tmp_path: Path) -> None:

@@ -38,6 +38,8 @@ LOSSLESS: dict[str, Callable[[NDArray[np.uint8]], bytes]] = {
     "lossless webp": _with_pillow("webp", lossless=True),
     "tiff": tiff,
     "compressed tiff": lambda image: tiff(image, compress="deflate", tiled=True, blockxsize=16, blockysize=16),
+    "big tiff": lambda image: tiff(image, BIGTIFF="YES"),
+    "tiff of big-endian bytes": lambda image: tiff(image, ENDIANNESS="BIG", interleave="band"),
     "npy": _npy,
 }
 ENCODERS = {**LOSSLESS, "jpeg": _with_pillow("jpeg"), "webp": _with_pillow("webp", quality=95)}

@@ -17,7 +17,7 @@ def png(width: int, height: int, body: bytes = b"", depth: int = 8, color: int =
         return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
 
     header = struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)
-    palette = chunk(b"PLTE", bytes(768)) if color == 3 else b""
+    palette = chunk(b"PLTE", bytes(3 * 2**depth)) if color == 3 else b""
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + palette + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
 
