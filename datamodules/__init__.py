@@ -12,16 +12,51 @@ if TYPE_CHECKING:
     from datamodules.domain import Domain
     from datamodules.domain_data_module import DomainDataModule
     from datamodules.folder_domain import FolderDomain
+    from datamodules.presets import (
+        ACDC,
+        GTA5,
+        CamVid,
+        CamVid11,
+        Cityscapes,
+        DarkZurich,
+        LoveDA,
+        PascalVOC,
+        Synthia,
+    )
     from datamodules.synthetic_streets import SyntheticStreets
 
-__all__ = ["CrossDomainDataModule", "Domain", "DomainDataModule", "FolderDomain", "SyntheticStreets"]
+__all__ = [
+    "ACDC",
+    "GTA5",
+    "CamVid",
+    "CamVid11",
+    "Cityscapes",
+    "CrossDomainDataModule",
+    "DarkZurich",
+    "Domain",
+    "DomainDataModule",
+    "FolderDomain",
+    "LoveDA",
+    "PascalVOC",
+    "SyntheticStreets",
+    "Synthia",
+]
 
 _MODULES = {
+    "ACDC": "presets",
+    "GTA5": "presets",
+    "CamVid": "presets",
+    "CamVid11": "presets",
+    "Cityscapes": "presets",
     "CrossDomainDataModule": "cross_domain_data_module",
+    "DarkZurich": "presets",
     "Domain": "domain",
     "DomainDataModule": "domain_data_module",
     "FolderDomain": "folder_domain",
+    "LoveDA": "presets",
+    "PascalVOC": "presets",
     "SyntheticStreets": "synthetic_streets",
+    "Synthia": "presets",
 }
 
 

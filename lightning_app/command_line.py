@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning_utilities.core.rank_zero import rank_zero_only
 
+import datamodules.presets  # noqa: F401 - short names
 from datamodules import CrossDomainDataModule, DomainDataModule, FolderDomain, SyntheticStreets  # noqa: F401 - short names
 from lightning_app.callbacks.graceful_stop import GracefulStop
 from lightning_app.callbacks.last_checkpoint import LastCheckpoint
