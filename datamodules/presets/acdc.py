@@ -19,7 +19,7 @@ class ACDC(Preset):
     not read. Images of a drive are a group.
 
     Unpack ``rgb_anon_trainvaltest.zip`` and ``gt_trainval.zip`` of https://acdc.vision.ee.ethz.ch into the root; the
-    licence allows research, not sale. Segue brings nothing of it along.
+    licence is for non-commercial use. Segue neither holds nor downloads any of it.
 
     Layout: "ACDC: The Adverse Conditions Dataset with Correspondences", https://arxiv.org/abs/2104.13395, and the
     preparation of the data in https://github.com/lhoyer/DAFormer.

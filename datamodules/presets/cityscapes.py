@@ -16,7 +16,7 @@ class Cityscapes(Preset):
     there hold the car and the border only, and count as none. Images of a city are a group.
 
     Unpack ``leftImg8bit_trainvaltest.zip`` and ``gtFine_trainvaltest.zip`` of https://www.cityscapes-dataset.com into
-    the root; the licence allows research, not sale. Segue brings nothing of it along.
+    the root; the licence is for non-commercial use. Segue neither holds nor downloads any of it.
 
     Layout, splits and ids: "The Cityscapes Dataset", https://github.com/mcordts/cityscapesScripts.
 

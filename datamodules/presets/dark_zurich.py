@@ -21,7 +21,7 @@ class DarkZurich(Preset):
 
     Unpack ``Dark_Zurich_train_anon.zip``, ``Dark_Zurich_val_anon.zip`` and, where wanted,
     ``Dark_Zurich_test_anon_withoutGt.zip`` of https://www.trace.ethz.ch/publications/2019/GCMA_UIoU/ into the root; the
-    licence allows research, not sale. Segue brings nothing of it along.
+    licence is for non-commercial use. Segue neither holds nor downloads any of it.
 
     Layout: "Map-Guided Curriculum Domain Adaptation and Uncertainty-Aware Evaluation for Semantic Nighttime Image
     Segmentation", https://arxiv.org/abs/2005.14553, and the preparation of the data in

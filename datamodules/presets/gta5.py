@@ -19,8 +19,8 @@ class GTA5(Preset):
     cannot be read or whose label does not fit, and counts them.
 
     Unpack ``01_images.zip`` … ``10_images.zip`` and ``01_labels.zip`` … ``10_labels.zip`` of
-    https://download.visinf.tu-darmstadt.de/data/from_games/ into the root; they are for research, as the game's makers
-    allow no other use. Segue brings nothing of it along.
+    https://download.visinf.tu-darmstadt.de/data/from_games/ into the root; they are for research and teaching. Segue
+    neither holds nor downloads any of it.
 
     Layout and ids: "Playing for Data: Ground Truth from Computer Games", the page above, and ADVENT,
     https://github.com/valeoai/ADVENT.

@@ -101,7 +101,7 @@ CAMVID_COLORS = {
     "Wall": (64, 192, 0),
 }
 """The 32 classes of CamVid as (red, green, blue), from its ``label_colors.txt``
-(http://mi.eng.cam.ac.uk/research/projects/VideoRec/CamVid/)."""
+(http://web4.cs.ucl.ac.uk/staff/g.brostow/MotionSegRecData/)."""
 
 PASCAL_VOC_CLASSES = [
     "background",

@@ -18,7 +18,7 @@ class LoveDA(Preset):
     2 522 images are for training, 1 669 for validation, 1 796 for test. The labels of the test are withheld.
 
     Unpack ``Train.zip``, ``Val.zip`` and, where wanted, ``Test.zip`` of https://doi.org/10.5281/zenodo.5706578 into the
-    root; they are for academic use (CC BY-NC-SA 4.0). Segue brings nothing of it along.
+    root; they are for academic use (CC BY-NC-SA 4.0). Segue neither holds nor downloads any of it.
 
     Layout, split and ids: "LoveDA: A Remote Sensing Land-Cover Dataset for Domain Adaptive Semantic Segmentation",
     https://github.com/Junjue-Wang/LoveDA.

@@ -17,7 +17,8 @@ class PascalVOC(Preset):
     names, most of VOC 2012, are not read.
 
     Unpack ``VOCtrainval_11-May-2012.tar`` of http://host.robots.ox.ac.uk/pascal/VOC/voc2012/ and set the root to its
-    folder ``VOCdevkit/VOC2012``; the images are under the terms of Flickr. Segue brings nothing of it along.
+    folder ``VOCdevkit/VOC2012``; the images are under the terms of Flickr. Segue neither holds nor
+    downloads any of it.
 
     Layout and ids: the development kit on the page above, and torchvision's ``VOCSegmentation``,
     https://github.com/pytorch/vision.

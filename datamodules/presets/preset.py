@@ -43,7 +43,9 @@ class Preset(FolderDomain, ABC):
         try:
             return super().images
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error} {type(self).__name__}: {self.unpack}") from error
+            # What a preset's user can set is the root, not the folder of the images.
+            found = str(error).partition(" Set images to")[0]
+            raise FileNotFoundError(f"{found} {type(self).__name__}: {self.unpack}") from error
 
     def mask_path(self, name: str) -> Path | None:
         """Returns the file of an image's mask, or None if there is none or its labels are withheld."""

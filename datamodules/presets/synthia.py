@@ -35,7 +35,7 @@ _LABELS = dict(
 )
 _NEVER_SEEN = ("terrain", "truck", "train")
 """They have an id but no pixel; were they mapped, a mean over what the source shows would count them."""
-_LEFT_OUT_OF_13 = ("wall", "fence", "pole")
+_LEFT_OUT = {16: (), 13: ("wall", "fence", "pole")}
 
 
 class Synthia(Preset):
@@ -52,7 +52,7 @@ class Synthia(Preset):
     source.
 
     Unpack ``SYNTHIA_RAND_CITYSCAPES.rar`` of https://synthia-dataset.net/downloads/ and set the root to its folder
-    ``RAND_CITYSCAPES``; the licence allows research, not sale. Segue brings nothing of it along.
+    ``RAND_CITYSCAPES``; the licence is for non-commercial use. Segue neither holds nor downloads any of it.
 
     Layout and ids: "The SYNTHIA Dataset", the README of the archive, as https://github.com/lhoyer/DAFormer
     (``tools/convert_datasets/synthia.py``) reads it.
@@ -76,7 +76,7 @@ class Synthia(Preset):
         shares: tuple[float, float, float] = (0.95, 0.05, 0.0),
         label_map: dict[int | str, int | str] | None = None,
     ) -> None:
-        ignored = (*_NEVER_SEEN, *(_LEFT_OUT_OF_13 if classes == 13 else ()))
+        ignored = (*_NEVER_SEEN, *_LEFT_OUT[classes])
         super().__init__(
             root,
             {**dict.fromkeys(ignored, "ignore"), **(label_map or {})},

@@ -65,6 +65,7 @@ def test_a_root_that_is_too_high_says_what_it_holds_and_what_to_unpack(tmp_path:
         "Cityscapes: unpack leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip into one folder",
     ):
         assert part in str(caught.value)
+    assert "Set images" not in str(caught.value)  # a preset has no such argument
 
 
 def test_a_root_without_images_says_what_to_unpack(tmp_path: Path) -> None:
