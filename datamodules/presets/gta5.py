@@ -14,7 +14,8 @@ class GTA5(Preset):
 
     All images have labels. Practice trains on all of them and leaves the authors' ``split.mat`` (12 403, 6 382 and
     6 181) unused; but a run that chooses its checkpoint without target labels needs source images to score, so that by
-    default 2 % are held out by a seed. Other codes leave a few images out
+    default 2 % are held out by a seed. Lists ``train.txt`` and ``val.txt`` in the root, such as the authors' split, go
+    first. Other codes leave a few images out
     (https://github.com/bupt-ai-cz/IAST-ECCV2020/issues/2 misses 25); ``on_bad_file: skip`` does so with those that
     cannot be read or whose label does not fit, and counts them.
 

@@ -23,6 +23,14 @@ def test_shares_can_train_on_all(tmp_path: Path) -> None:
     assert len(GTA5(str(tmp_path), shares=(1.0, 0.0, 0.0)).names("train")) == 10
 
 
+def test_lists_of_the_authors_split_go_before_the_shares(tmp_path: Path) -> None:
+    make_gta5(tmp_path)
+    (tmp_path / "train.txt").write_text("00003.png\n00001.png\n")
+    (tmp_path / "val.txt").write_text("00004.png\n")
+    domain = GTA5(str(tmp_path))
+    assert [list(domain.names(split)) for split in ("train", "val", "test")] == [["00001", "00003"], ["00004"], []]
+
+
 def test_palette_masks_are_read_as_ids_and_become_the_19_classes(tmp_path: Path) -> None:
     make_gta5(tmp_path, count=3)
     domain = GTA5(str(tmp_path))
