@@ -457,9 +457,7 @@ class CrossDomainDataModule(LightningDataModule):
                 side.require_masks(names, f"{what} is scored with all its masks")
                 side.say_conversion(names, self.channels)
                 rank_zero_info(f"{what}: scores read {len(names)} images and their masks.")
-                dataset = DomainDataset(
-                    side.domain, role, names, channels=self.channels, read_mask=side.mask_reader
-                )
+                dataset = DomainDataset(side.domain, role, names, channels=self.channels, read_mask=side.mask_reader)
                 loaders.append(self._whole_image_loader(dataset, what))
         if not loaders and not (self.trainer is not None and self.trainer.state.fn == "fit"):
             raise ValueError(

@@ -149,7 +149,7 @@ class FolderDomain(FileDomain):
             found += there
             without += [] if there else [str(root)]
         if found and without:
-            raise FileNotFoundError(f"{some(without)} has no list such as {found[0][1].name}, but {found[0][1]} is one.")
+            raise FileNotFoundError(f"there is {found[0][1]}, but no list in {some(without)}: each root needs its own.")
         return found
 
     def check_masks(self) -> None:
@@ -159,7 +159,9 @@ class FolderDomain(FileDomain):
                 continue
             captures = filter(None, map(self._masks.captures, self._masks.walk(root)))
             orphans = sorted(
-                {name for name in map(self._images.rebuild, captures) if self.images.find(self._prefix(label) + name) is None}
+                name
+                for name in set(map(self._images.rebuild, captures))
+                if self.images.find(self._prefix(label) + name) is None
             )
             if orphans:
                 raise ValueError(

@@ -115,7 +115,7 @@ def walk_files(folder: Path) -> Iterator[str]:
         identity = (described.st_dev, described.st_ino)
         if identity in above:
             raise ValueError(
-                f"{path} is a link that leads back to {above[identity]}, so that its files would have no end: remove it."
+                f"{path} is a link that leads back to {above[identity]}, so that its files have no end: remove it."
             )
         below: Mapping[tuple[int, int], str] | None = None
         with os.scandir(path) as entries:

@@ -76,9 +76,7 @@ class Side:
         """Sorts images by the part that they are of; parts without any are left out."""
         if len(self.parts) == 1:
             return {"": _compact(names)} if len(names) else {}
-        return {
-            part: Names(of_part) for part, of_part in groupby(names, self.domain.part)
-        }
+        return {part: Names(of_part) for part, of_part in groupby(names, self.domain.part)}
 
     def has_labels(self, names: Sequence[str]) -> bool:
         """Tells whether any of the images has a mask."""

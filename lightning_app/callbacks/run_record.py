@@ -35,7 +35,8 @@ class RunRecord(Callback):
             (self.folder / "config.yaml").write_text(self.config)
         data = getattr(trainer, "datamodule", None)
         if isinstance(data, CrossDomainDataModule):
-            (self.folder / "splits.yaml").write_text("".join(_splits(data)), encoding="utf-8", errors="backslashreplace")
+            text = "".join(_splits(data))
+            (self.folder / "splits.yaml").write_text(text, encoding="utf-8", errors="backslashreplace")
         for logger in trainer.loggers:
             logger.log_hyperparams(yaml.safe_load(self.config))
 

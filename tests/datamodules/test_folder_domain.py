@@ -2,7 +2,6 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 

@@ -82,7 +82,9 @@ def test_an_unknown_id_is_named_and_counted() -> None:
         ({-1: "plate"}, {"plate": "ignore"}, r"-1 is no id of a mask"),
     ],
 )
-def test_wrong_rules_are_refused(classes: dict[int, str] | None, rules: dict[int | str, int | str], message: str) -> None:
+def test_wrong_rules_are_refused(
+    classes: dict[int, str] | None, rules: dict[int | str, int | str], message: str
+) -> None:
     with pytest.raises(ValueError, match=rf"^some\.label_map.*{message}"):
         LabelMap(classes, rules, RUN, "some.label_map")
 
