@@ -70,7 +70,7 @@ class ClassCache:
         if not len(kept):
             return counts, np.zeros(len(stamps), np.bool_)
         order = np.argsort(kept["file"])
-        found = order[np.searchsorted(kept["file"], stamps["file"], sorter=order).clip(max=len(kept) - 1)]
+        found = order[np.searchsorted(kept["file"][order], stamps["file"]).clip(max=len(kept) - 1)]
         known: NDArray[np.bool_] = (kept[found] == stamps) & (stamps["size"] >= 0)
         counts[known] = kept_counts[found[known]]
         return counts, known

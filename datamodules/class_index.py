@@ -1,22 +1,24 @@
 """How many pixels of each class the masks hold: counted once, in parallel, and kept in a cache."""
 
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_only
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 from torch import Generator
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from datamodules.batch import IGNORE
 from datamodules.class_cache import ClassCache, stamp_files
-from datamodules.domain import IdArray, MaskArray
+from datamodules.loaders import WatchedLoader, take_in_hand
+
+_Counted = tuple[NDArray[np.uint32], dict[int, Exception]]
+"""(N, classes) pixel counts, and what was wrong with which of the N masks."""
 
 _MASKS_AT_ONCE = 16
 _PIXELS_AT_ONCE = 2**17  # what is worked out beside them then stays in the processor's cache
@@ -27,12 +29,13 @@ def class_counts(
     names: Sequence[str],
     classes: int,
     *,
-    read_mask: Callable[[str], IdArray],
-    to_classes: Callable[[IdArray, str], MaskArray],
+    read_mask: Callable[[str], NDArray[Any]],
+    to_classes: Callable[[NDArray[Any], str], NDArray[Any]],
     mask_file: Callable[[str], Path | None],
     key: str,
     title: str,
     workers: int | None = None,
+    skip_bad_files: bool = False,
 ) -> NDArray[np.uint32]:
     """Counts the pixels of each class in each mask, by worker processes, and reads from the cache what it knows.
 
@@ -44,20 +47,21 @@ def class_counts(
         names: the images whose masks are counted.
         classes: the number of classes of the run.
         read_mask: reads a mask as the domain has it, (H, W) ids. It is pickled to the workers, as ``to_classes`` is.
-        to_classes: maps ids of a mask, (1, N), to class ids of the run with 255 = ignore; told the image's name for
-            its errors. It sees each id of a mask once, which saves mapping every pixel.
+        to_classes: maps ids of an image's mask, (H, W), to class ids of the run with 255 = ignore; the name is for its
+            errors. It is given each id of a mask once, as (1, N), which saves mapping every pixel.
         mask_file: the file of a mask; None if it is in none.
         key: all else that decides the counts, as text: the domain and how its ids become classes.
         title: what is counted, for the progress bar, such as ``source``.
         workers: processes that count; 0 counts in this one, and by default there is one for every core.
+        skip_bad_files: whether masks that cannot be read have no pixels, with a warning, instead of an error.
 
     Returns:
         (names, classes) pixel counts; ignored pixels are in none of them.
 
     Raises:
         ValueError: if a mask is broken or holds an id that is no class; what was counted until then is kept.
-        OSError: if a mask cannot be read.
-        RuntimeError: if a worker is killed.
+        OSError: if a mask cannot be opened.
+        ChildProcessError: if a worker is killed; it names the mask that the worker had in hand.
     """
     stamps = stamp_files(mask_file(name) for name in names)
     cache = ClassCache(f"{key}\n{classes} classes", classes)
@@ -68,13 +72,12 @@ def class_counts(
     chunks = [missing[start : start + _MASKS_AT_ONCE] for start in range(0, len(missing), _MASKS_AT_ONCE)]
     workers = min(_cores() if workers is None else workers, len(missing) // _LEAST_MASKS_OF_A_WORKER)
     rank_zero_info(f"{title}: counting the pixels of each class in {len(missing)} masks.")
-    loader: DataLoader[NDArray[np.uint32] | Exception] = DataLoader(
-        _Counts(classes, read_mask, to_classes),
+    loader = WatchedLoader(
+        _Counts(title, classes, read_mask, to_classes, skip_bad_files),
         batch_size=None,
         sampler=_NamesOfChunks(names, chunks),
         num_workers=workers,
         collate_fn=_as_it_is,
-        worker_init_fn=_prepare_worker,
         generator=Generator(),  # the global one must not depend on what the cache holds
     )
     console = Console(stderr=True)
@@ -83,27 +86,21 @@ def class_counts(
     try:
         with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
             task = progress.add_task(f"{title}: counting classes", total=len(missing))
-            for chunk, counted in zip(chunks, loader, strict=True):
-                if isinstance(counted, Exception):
-                    raise counted
+            for chunk, (counted, errors) in zip(chunks, loader, strict=True):
+                for place, error in errors.items():
+                    if not skip_bad_files:
+                        raise error
+                    rank_zero_warn(f"{title} mask {names[chunk[place]]} counts as one without pixels: {error}")
                 counts[chunk], known[chunk] = counted, True
+                known[chunk[list(errors)]] = False
                 progress.advance(task, len(chunk))
-    except RuntimeError as error:
-        # What DataLoader says of a killed worker names no file.
-        left = [names[index] for index in np.flatnonzero(~known)[: _MASKS_AT_ONCE * max(1, 2 * workers)]]
-        if not left:
-            raise
-        raise RuntimeError(
-            f"{title}: counting classes ended ({error}) at one of the masks {left[0]} to {left[-1]}. If a worker was "
-            "killed, there may not be memory enough for all of them: set data.workers lower."
-        ) from error
     finally:
         counted_now = missing[known[missing]]
         cache.store(stamps[counted_now], counts[counted_now])
     return counts
 
 
-def count_ids(mask: IdArray) -> tuple[IdArray, NDArray[np.int64]]:
+def count_ids(mask: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
     """Returns the ids in a mask, each once, and how many pixels each has.
 
     Args:
@@ -121,7 +118,7 @@ def count_ids(mask: IdArray) -> tuple[IdArray, NDArray[np.int64]]:
     return ids.astype(mask.dtype), counts[ids]
 
 
-def _count_part(pixels: NDArray[np.integer]) -> NDArray[np.int64]:
+def _count_part(pixels: NDArray[Any]) -> NDArray[np.int64]:
     # Masks are made of long runs of one id. Counting the runs takes a twentieth of the time that decoding does, and
     # counting each pixel a third. Where runs end is looked for in words of eight pixels first: few have an end.
     whole = pixels.size // 8 * 8
@@ -136,29 +133,45 @@ def _count_part(pixels: NDArray[np.integer]) -> NDArray[np.int64]:
     return np.bincount(pixels[last], weights=np.diff(last, prepend=-1)).astype(np.int64)
 
 
-class _Counts(Dataset[NDArray[np.uint32] | Exception]):
+class _Counts(Dataset[_Counted]):
     """Counts the masks of which it is told the names; that the names are not in it keeps workers small."""
 
     def __init__(
         self,
+        title: str,
         classes: int,
-        read_mask: Callable[[str], IdArray],
-        to_classes: Callable[[IdArray, str], MaskArray],
+        read_mask: Callable[[str], NDArray[Any]],
+        to_classes: Callable[[NDArray[Any], str], NDArray[Any]],
+        skip_bad_files: bool,
     ) -> None:
+        self.skip_bad_files = skip_bad_files
+        self.title = title
         self.classes = classes
         self.read_mask = read_mask
         self.to_classes = to_classes
 
-    def __getitem__(self, names: list[str]) -> NDArray[np.uint32] | Exception:
-        try:
-            return np.stack([self._count(name) for name in names])
-        except (ValueError, OSError) as error:
-            # Handed over rather than raised: a loader would wrap the message in a traceback of its worker.
-            return error
+    def __getitem__(self, names: list[str]) -> _Counted:
+        counts: NDArray[np.uint32] = np.zeros((len(names), self.classes), np.uint32)
+        errors: dict[int, Exception] = {}
+        for place, name in enumerate(names):
+            try:
+                counts[place] = self._count(name)
+            except (ValueError, OSError) as error:
+                # Handed over rather than raised: a loader would wrap the message in a traceback of its worker.
+                errors[place] = error
+                if not self.skip_bad_files:
+                    break
+        return counts, errors
 
     def _count(self, name: str) -> NDArray[np.uint32]:
-        ids, pixels = count_ids(self.read_mask(name))
-        classes = self.to_classes(ids[None], name)[0]
+        take_in_hand(f"{self.title} mask {name}")
+        mask = self.read_mask(name)
+        ids, pixels = count_ids(mask)
+        try:
+            classes = self.to_classes(ids[None], name)[0]
+        except ValueError:
+            self.to_classes(mask, name)  # says how many pixels are wrong
+            raise
         wrong = classes[(classes >= self.classes) & (classes != IGNORE)]
         if wrong.size:
             raise ValueError(
@@ -178,18 +191,11 @@ class _NamesOfChunks(Sampler[list[str]]):
 
     def __iter__(self) -> Iterator[list[str]]:
         for chunk in self.chunks:
-            yield [self.names[index] for index in chunk]
+            yield [self.names[index] for index in chunk.tolist()]
 
 
 def _as_it_is(counts: object) -> object:
     return counts
-
-
-def _prepare_worker(worker: int) -> None:
-    # One thread each: there is a worker for every core.
-    cv2.setNumThreads(0)
-    # Ctrl-C reaches all processes, and the main one ends the workers.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _cores() -> int:

@@ -149,6 +149,7 @@ class CrossDomainDataModule(LightningDataModule):
         self.workers = workers
         self.seed = seed
         self.predict = predict
+        self._counts: dict[StreamName, NDArray[np.uint32]] = {}
 
     def prepare_data(self) -> None:
         """Counts the pixels of the classes where rare ones are drawn more often, once on each machine."""
@@ -421,12 +422,11 @@ class CrossDomainDataModule(LightningDataModule):
         sampling = self._rare_classes()
         if sampling is None:
             return {}
-        counts: dict[StreamName, NDArray[np.uint32]] = {}
         for stream, names in self._declared_streams().items():
-            if stream == "target":
+            if stream == "target" or stream in self._counts:
                 continue
             reader = self.sides["source" if stream == "source" else "target"].mask_reader
-            counts[stream] = class_counts(
+            self._counts[stream] = class_counts(
                 names,
                 len(self.classes),
                 read_mask=reader.read_ids,
@@ -434,12 +434,13 @@ class CrossDomainDataModule(LightningDataModule):
                 mask_file=reader.file,
                 key=reader.describe(),
                 title=stream,
-                workers=self.workers or None,
+                workers=None if self.workers else 0,
+                skip_bad_files=self.on_bad_file == "skip",
             )
-            left_out = left_out_classes(counts[stream], sampling, self.classes)
+            left_out = left_out_classes(self._counts[stream], sampling, self.classes)
             if left_out:
                 rank_zero_info(f"{stream}: no draw asks for {'; '.join(left_out)}.")
-        return counts
+        return self._counts
 
     def _evaluation_loaders(self, split: Split) -> list[DataLoader[Any]]:
         loaders: list[DataLoader[Any]] = []

@@ -61,7 +61,7 @@ class TrainTransform:
         if isinstance(augmentation, str) and augmentation not in get_args(Preset):
             raise ValueError(
                 f"data.augmentation is {augmentation!r}; known are {', '.join(get_args(Preset))}, or a list of "
-                "albumentations transforms."
+                "albumentations transforms. How strong they are, weak or strong, is data.strength."
             )
         if strength not in get_args(Strength):
             raise ValueError(f"data.strength is {strength!r}; known are {', '.join(get_args(Strength))}.")

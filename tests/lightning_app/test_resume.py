@@ -45,9 +45,9 @@ def test_resuming_at_an_odd_step_equals_going_on(
         return ModelCheckpoint(tmp_path, filename="{step}", every_n_train_steps=3, save_top_k=-1)
 
     whole = make_segmenter(SourceOnly())
-    make_trainer(callbacks=[keeper()], **settings).fit(whole, make_data(workers=workers, augmentation="strong"))
+    make_trainer(callbacks=[keeper()], **settings).fit(whole, make_data(workers=workers, strength="strong"))
     resumed = make_segmenter(SourceOnly())
-    data = make_data(workers=workers, augmentation="strong")
+    data = make_data(workers=workers, strength="strong")
     make_trainer(callbacks=[keeper()], **settings).fit(
         resumed, data, ckpt_path=tmp_path / "step=3.ckpt", weights_only=True
     )

@@ -56,7 +56,7 @@ class Guarded(SyntheticStreets):
 def make_data(name: str, target: SyntheticStreets | None = None) -> CrossDomainDataModule:
     settings: dict[str, Any] = {"target": target} if target else {}
     return tiny.make_data(
-        labels=tiny.STRATEGIES[name]["labels"], steps_per_epoch=EPOCH, augmentation="strong", workers=0, **settings
+        labels=tiny.STRATEGIES[name]["labels"], steps_per_epoch=EPOCH, strength="strong", workers=0, **settings
     )
 
 
