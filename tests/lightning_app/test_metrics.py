@@ -51,3 +51,22 @@ def test_a_set_without_a_label_has_no_score() -> None:
 def test_the_names_known_before_training_are_the_names_logged() -> None:
     scores = Scores.from_confusion(torch.eye(4) * 3, CLASSES)
     assert list(scores.named("val/source")) == metric_names("val/source", CLASSES)
+
+
+def test_shared_classes_have_a_mean_of_their_own_by_the_same_matrix() -> None:
+    generator = np.random.default_rng(1)
+    truth, prediction = generator.integers(0, 4, (2, 400))
+    confusion = ConfusionMatrix(4)
+    confusion.update(torch.from_numpy(prediction), torch.from_numpy(truth))
+    scores = Scores.from_confusion(confusion.compute(), CLASSES, shared=["road", "car"])
+    # Pixels of classes that only one domain has count as errors where they are taken for a shared one.
+    assert scores.shared_miou == pytest.approx(jaccard_score(truth, prediction, average=None)[[0, 2]].mean())
+    assert scores.shared_miou != pytest.approx(scores.miou)
+    named = scores.named("val/target")
+    assert named["val/target/miou_shared"] == scores.shared_miou
+    assert list(named) == metric_names("val/target", CLASSES, shared=True)
+
+
+def test_where_all_classes_are_shared_there_is_one_mean() -> None:
+    assert Scores.from_confusion(torch.eye(4), CLASSES, shared=CLASSES).shared_miou is None
+    assert "val/source/miou_shared" not in metric_names("val/source", CLASSES)
