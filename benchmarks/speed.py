@@ -11,6 +11,7 @@ import torch
 from benchmarks.comparison import Comparison
 from benchmarks.gpu import gpu_steps
 from benchmarks.input_pipeline import input_pipeline
+from benchmarks.listing import listing
 from benchmarks.report import report
 from benchmarks.startup import startup
 from benchmarks.strategies import strategy_memory, strategy_steps
@@ -61,6 +62,11 @@ PARTS = {
         "Input: images per second and core over the same by hand with OpenCV (JPEG and PNG mask, 1: as fast)",
         input_pipeline,
         lambda pairs: input_pipeline(pairs, images=2, size=(192, 256)),
+    ),
+    "listing": Part(
+        "Listing: FolderDomain.names over os.walk and a list of strings",
+        listing,
+        lambda pairs: listing(pairs, files=1000),
     ),
     "windows": Part(
         "Prediction: windows over the whole image at once (U-Net, efficientnet-lite0)",

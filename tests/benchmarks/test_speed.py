@@ -42,6 +42,12 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         ("step", ["wall ms a step", "CPU ms a step"] * 2, ["1"] * 4),
         ("strategies", ["CPU ms a step"] * 2, ["1"] * 2),
         ("input", ["images a second"] * 3, ["1"] * 3),
+        pytest.param(
+            "listing",
+            ["wall s", "CPU s", "bytes a file", "peak bytes a file", "private bytes a file"],
+            ["1"] * 5,
+            marks=linux_only,
+        ),
         pytest.param("windows", ["CPU s", "peak MB"], ["1", "1"], marks=linux_only),
     ],
 )
