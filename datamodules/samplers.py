@@ -6,7 +6,7 @@ from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from torch.utils.data.distributed import DistributedSampler
 
 NO_CLASS = -1
@@ -107,17 +107,3 @@ class DrawSampler(DistributedSampler[Draw]):
             indices, wanted = self.order(draws)
             for index, number, class_id in zip(indices.tolist(), draws.tolist(), wanted.tolist(), strict=True):
                 yield Draw(index, number, None if class_id == NO_CLASS else class_id)
-
-
-class DrawLoader(DataLoader[Any]):
-    """A loader over a DrawSampler; it tells Lightning that it can resume.
-
-    It has no state of its own: where it goes on follows from the number of batches consumed.
-    """
-
-    def state_dict(self) -> dict[str, Any]:
-        """Returns nothing."""
-        return {}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes nothing."""
