@@ -1,6 +1,7 @@
 """A source domain and a target domain as Lightning wants them."""
 
 import math
+import warnings
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, ClassVar, Literal, cast, get_args
@@ -134,6 +135,7 @@ class CrossDomainDataModule(LightningDataModule):
             if weights is not None and len(weights) != parts:
                 raise ValueError(f"data.{role}_weights is {weights} for {parts} domains; each domain has one weight.")
         self.labels = parse_labels(labels)
+        self._labels = labels  # as it was spelled, for messages
         self.channels = channels
         self.batch_size = batch_size
         self.transform = TrainTransform(
@@ -163,10 +165,14 @@ class CrossDomainDataModule(LightningDataModule):
             self.absent_classes()
 
     def teardown(self, stage: str) -> None:
-        """Says what was skipped."""
+        """Says what was skipped, on the rank that skipped it."""
         summary = self.skipped.summary()
         if summary is not None and stage == "fit":
-            rank_zero_warn(summary)
+            warnings.warn(summary, stacklevel=1)
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Says what was skipped before a fit failed."""
+        self.teardown("fit")
 
     @property
     def domains(self) -> dict[DomainName, Domain]:
@@ -199,10 +205,10 @@ class CrossDomainDataModule(LightningDataModule):
         if self.labels == "none":
             return Names()
         if "target" not in self.sides:
-            raise ValueError(f"data.labels is {self.labels}, but there is no target domain.")
+            raise ValueError(f"data.labels is {self._labels}, but there is no target domain.")
         target = self.sides["target"]
         chosen = choose_labels(self.labels, target.splits["train"], target.domain, self.seed)
-        target.require_masks(chosen, f"data.labels is {self.labels}")
+        target.require_masks(chosen, f"data.labels is {self._labels}")
         return Names(sorted(chosen))
 
     @property
@@ -280,7 +286,7 @@ class CrossDomainDataModule(LightningDataModule):
         if not streams:
             raise ValueError(f"{strategy} declares no stream that the data has.")
         if len(self.labelled_names) and "labelled_target" not in streams:
-            rank_zero_info(f"data.labels is {self.labels}, but {strategy} uses no target labels.")
+            rank_zero_info(f"data.labels is {self._labels}, but {strategy} uses no target labels.")
         rank, world_size = self._rank_and_world_size()
         together = self.batch_size * world_size
         for stream, names in streams.items():
@@ -383,7 +389,7 @@ class CrossDomainDataModule(LightningDataModule):
         if stream == "labelled_target":
             needs = f"{strategy} requires labelled target images, but"
             if role in self.sides:
-                return f"{needs} data.labels is {self.labels}. Set data.labels to a number, a list file or all."
+                return f"{needs} data.labels is {self._labels}. Set data.labels to a number, a list file or all."
         else:
             needs = f"{strategy} requires {role} images, but"
         if role not in self.sides:
@@ -405,7 +411,7 @@ class CrossDomainDataModule(LightningDataModule):
             without = [part for part in weight_of if part not in parts]
             if without:
                 rank_zero_warn(f"data.{side.role}_weights: the stream {stream} has no image of {some(without)}.")
-        sizes = [len(of_part) for of_part in parts.values()]
+        sizes = {part: len(of_part) for part, of_part in parts.items()}
         return draw_order(
             sizes, seed=self.seed, stream=stream, weights=weights, rare_classes=self._rare_classes(), pixels=counts
         )

@@ -46,6 +46,10 @@ class Domain(ABC):
     def has_mask(self, name: str) -> bool:
         """Tells whether a mask exists for an image, without opening it."""
 
+    def without_mask(self, names: Sequence[str]) -> list[str]:
+        """Returns those of the images that have no mask."""
+        return [name for name in names if not self.has_mask(name)]
+
     @abstractmethod
     def read_image(self, name: str) -> ImageArray:
         """Reads one image as (H, W, C) in RGB order: uint8, or float32 in [0, 1]."""

@@ -1,7 +1,7 @@
 """The orders in which the images of a stream are drawn."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ BLOCK = 1000
 
 
 def draw_order(
-    sizes: Sequence[int],
+    sizes: Mapping[str, int],
     *,
     seed: int,
     stream: str,
@@ -29,7 +29,7 @@ def draw_order(
     within it is one of its own: passes, or rare classes by the domain's own pixel counts.
 
     Args:
-        sizes: the number of images of each domain.
+        sizes: the number of images of each domain, by its name.
         seed: the seed of the data.
         stream: the name of the stream; two streams never share a permutation.
         weights: the weight of each domain.
@@ -47,11 +47,12 @@ def draw_order(
             raise ValueError(f"rare classes of the stream {stream} are drawn by pixel counts, and there are none.")
         return RareClasses(pixels[part], rare_classes, seed, name)
 
-    ends = np.cumsum(sizes).tolist()
+    ends = np.cumsum(list(sizes.values())).tolist()
     if weights is None:
         return order(slice(0, ends[-1]), stream)
-    parts = [slice(end - size, end) for size, end in zip(sizes, ends, strict=True)]
-    orders = [order(part, f"{stream}/{number}") for number, part in enumerate(parts)]
+    orders = [
+        order(slice(end - size, end), f"{stream}/{name}") for (name, size), end in zip(sizes.items(), ends, strict=True)
+    ]
     return WeightedParts(orders, weights, seed, stream)
 
 

@@ -91,6 +91,11 @@ class FileDomain(Domain):
             ValueError: if two images have the same name.
         """
 
+    @property
+    @abstractmethod
+    def labelled(self) -> NDArray[np.bool_]:
+        """(N) whether each of ``images`` has a mask."""
+
     @abstractmethod
     def image_path(self, name: str) -> Path:
         """Returns the file of an image.
@@ -124,6 +129,11 @@ class FileDomain(Domain):
     def has_mask(self, name: str) -> bool:
         """Tells whether the mask's file exists."""
         return self.mask_path(name) is not None
+
+    def without_mask(self, names: Sequence[str]) -> list[str]:
+        """Returns those of the images that have no mask, without looking for each mask by itself."""
+        lacking = {self.images[number] for number in np.flatnonzero(~self.labelled).tolist()}
+        return [name for name in names if name in lacking]
 
     def read_image(self, name: str) -> ImageArray:
         """Reads an image as ``reading.read_image`` does."""
@@ -180,8 +190,7 @@ class FileDomain(Domain):
         if lists:
             return split_by_lists(images, self._listed(lists))
         groups = Names(map(self.group, images)) if self.has_groups else images
-        labelled = np.fromiter(map(self.has_mask, images), dtype=np.bool_, count=len(images))
-        return split_by_shares(images, labelled, groups, self.shares, self.split_seed)
+        return split_by_shares(images, self.labelled, groups, self.shares, self.split_seed)
 
     def _listed(self, lists: Sequence[tuple[Split, Path, str]]) -> dict[Split, dict[str, Path]]:
         listed: dict[Split, dict[str, Path]] = {}

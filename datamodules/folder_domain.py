@@ -1,8 +1,11 @@
 """A domain in folders of files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from datamodules.domain import Split
 from datamodules.file_domain import FileDomain, Shares
@@ -98,6 +101,16 @@ class FolderDomain(FileDomain):
             found += [self._prefix(label) + name for name in inside]
         return self._ascending(found)
 
+    @cached_property
+    def labelled(self) -> NDArray[np.bool_]:
+        """(N) whether each of ``images`` has a mask, by one walk through the masks: to ask for each takes a minute."""
+        masked = {name for label, root in self.roots.items() for name in self._masked(label, root)}
+        return np.fromiter((name in masked and not self.is_withheld(name) for name in self.images), dtype=np.bool_)
+
+    def is_withheld(self, name: str) -> bool:
+        """Tells whether the labels of an image are not public, so that a mask which lies there counts as none."""
+        return False
+
     def image_path(self, name: str) -> Path:
         """Returns the file of an image.
 
@@ -120,7 +133,7 @@ class FolderDomain(FileDomain):
         """Returns the file of an image's mask, or None if there is none."""
         root, inside = self._root(name)
         captures = self._images.captures(inside)
-        return None if captures is None else self._masks.find(root, captures)
+        return None if captures is None or self.is_withheld(name) else self._masks.find(root, captures)
 
     def mask_place(self, name: str) -> str:
         """Returns where the mask of an image ought to be, for errors."""
@@ -154,15 +167,9 @@ class FolderDomain(FileDomain):
 
     def check_masks(self) -> None:
         """Raises ValueError if there are masks without an image."""
+        images = set(self.images)
         for label, root in self.roots.items():
-            if not (root / self._masks.folder).is_dir():
-                continue
-            captures = filter(None, map(self._masks.captures, self._masks.walk(root)))
-            orphans = sorted(
-                name
-                for name in set(map(self._images.rebuild, captures))
-                if self.images.find(self._prefix(label) + name) is None
-            )
+            orphans = sorted(set(self._masked(label, root)) - images)
             if orphans:
                 raise ValueError(
                     f"masks without an image of the same name in {root / self._images.folder}: {some(orphans)} "
@@ -173,6 +180,12 @@ class FolderDomain(FileDomain):
     def place(self) -> str:
         """Where the images are, for errors."""
         return " and ".join(str(root / self._images.folder) for root in self.roots.values())
+
+    def _masked(self, label: str, root: Path) -> Iterator[str]:
+        """Yields the names of the images whose masks there are below a root, of images that are not there too."""
+        if (root / self._masks.folder).is_dir():
+            for captures in filter(None, map(self._masks.captures, self._masks.walk(root))):
+                yield self._prefix(label) + self._images.rebuild(captures)
 
     def _prefix(self, label: str) -> str:
         return f"{label}/" if len(self.roots) > 1 else ""

@@ -1,6 +1,7 @@
 """Several domains in one role."""
 
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 
 from datamodules.domain import Domain, IdArray, ImageArray, Split
@@ -41,6 +42,14 @@ class JoinedDomains(Domain):
         """Tells whether a mask exists for an image."""
         domain, inside = self._of(name)
         return domain.has_mask(inside)
+
+    def without_mask(self, names: Sequence[str]) -> list[str]:
+        """Returns those of the images that have no mask."""
+        lacking: list[str] = []
+        for part, of_part in groupby(names, self.part):
+            inside = [name.partition("/")[2] for name in of_part]
+            lacking += [f"{part}/{name}" for name in self.parts[part].without_mask(inside)]
+        return lacking
 
     def read_image(self, name: str) -> ImageArray:
         """Reads one image as its domain does."""

@@ -87,7 +87,10 @@ class RareClasses:
         self.size = len(pixels)
         self.seed = seed
         self.stream = stream
-        cumulative = np.cumsum(class_probabilities(pixels, sampling))
+        try:
+            cumulative = np.cumsum(class_probabilities(pixels, sampling))
+        except ValueError as error:
+            raise ValueError(f"{stream}: {error}") from error
         self._cumulative = cumulative / cumulative[-1]
         # The images of class c are _images[_starts[c] : _starts[c + 1]]: 4 bytes each.
         images = [np.flatnonzero(counts >= sampling.minimum_pixels).astype(np.int32) for counts in pixels.T]

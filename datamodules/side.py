@@ -80,12 +80,12 @@ class Side:
 
     def has_labels(self, names: Sequence[str]) -> bool:
         """Tells whether any of the images has a mask."""
-        return any(self.domain.has_mask(name) for name in names)
+        return len(self.domain.without_mask(names)) < len(names)
 
     def require_masks(self, names: Sequence[str], why: str, hint: str = "") -> None:
         """Raises ValueError if one of the images has no mask, or masks do not belong to the images."""
         self.domain.check_masks()
-        lacking = [name for name in names if not self.domain.has_mask(name)]
+        lacking = self.domain.without_mask(names)
         if lacking:
             raise ValueError(f"{self.role} images without a mask: {some(lacking)}; {why}.{hint}")
 

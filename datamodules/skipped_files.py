@@ -81,6 +81,10 @@ class SkippedFiles:
     def __init__(self) -> None:
         self._draws: Counter[tuple[str, str]] = Counter()
 
+    def __bool__(self) -> bool:
+        """Tells whether anything was skipped."""
+        return bool(self._draws)
+
     @property
     def draws(self) -> int:
         """How many draws fell on unreadable images."""

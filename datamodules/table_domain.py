@@ -10,6 +10,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from datamodules.file_domain import FileDomain, Shares
 from datamodules.mask_reading import MASK_SUFFIXES
 from datamodules.names import Names, nearest, some
@@ -71,6 +74,11 @@ class TableDomain(FileDomain):
     def images(self) -> Names:
         """The names of all images, in ascending order."""
         return self._rows["name"]
+
+    @cached_property
+    def labelled(self) -> NDArray[np.bool_]:
+        """(N) whether the row of each of ``images`` names a mask."""
+        return np.fromiter(map(bool, self._rows["mask"]), dtype=np.bool_)
 
     def image_path(self, name: str) -> Path:
         """Returns the file of an image.

@@ -79,7 +79,8 @@ def choose_labels(labels: Labels, names: Sequence[str], target: Domain, seed: in
         return _listed(labels, names)
     if isinstance(labels, str):
         return list(names)
-    having = [name for name in names if target.has_mask(name)]
+    lacking = set(target.without_mask(names))
+    having = [name for name in names if name not in lacking]
     if isinstance(labels, Groups):
         return _of_groups(labels.number, having, target.group, seed)
     if isinstance(labels, Share):

@@ -207,6 +207,9 @@ class Segmenter(LightningModule):
         files = [name for stream in cast("dict[str, DomainBatch]", batch).values() for name in stream["name"]]
         self.flags.post(self.step.index, terms, files, self.stop_wanted)
         self._log_step(terms, total)
+        skipped = getattr(getattr(self.trainer, "datamodule", None), "skipped", None)
+        if skipped:
+            self.log("data/skipped", float(skipped.draws))
         self.consumed_batches += 1
         return anchor(total, [parameter for group in self.groups for parameter in group["params"]])
 

@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar
 
 from datamodules.folder_domain import FolderDomain
@@ -47,9 +46,9 @@ class Preset(FolderDomain, ABC):
             found = str(error).partition(" Set images to")[0]
             raise FileNotFoundError(f"{found} {type(self).__name__}: {self.unpack}") from error
 
-    def mask_path(self, name: str) -> Path | None:
-        """Returns the file of an image's mask, or None if there is none or its labels are withheld."""
-        return None if self.withheld in name.split("/") else super().mask_path(name)
+    def is_withheld(self, name: str) -> bool:
+        """Tells whether an image is of the split whose labels are not public."""
+        return self.withheld in name.split("/")
 
     def check_masks(self) -> None:
         """Passes: a benchmark's folders also hold masks of other images, and some that other programs put there."""

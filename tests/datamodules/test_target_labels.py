@@ -89,7 +89,7 @@ def test_groups_are_taken_whole_and_the_fewer_within_the_more() -> None:
     for names, of_choice in zip(chosen, groups, strict=True):
         wanted = [name for name in Drives().names("train") if Drives().has_mask(name) and name[:7] in of_choice]
         assert sorted(names) == sorted(wanted)
-    with pytest.raises(ValueError, match="data.labels is 6 groups, but the labelled images of target/train are of 5"):
+    with pytest.raises(ValueError, match=r"data\.labels is 6 groups, but the labelled images of target/train are of 5"):
         _chosen("6 groups")
 
 
