@@ -43,13 +43,18 @@ def _sampler(
 def _rare(weights: list[float] | None = None) -> DrawOrder:
     pixels = np.random.default_rng(0).integers(0, 20, (9, 4)).astype(np.uint32)
     return draw_order(
-        [4, 5], seed=1, stream="source", weights=weights, rare_classes=RareClassSampling(0.1, 10, 0), pixels=pixels
+        {"0": 4, "1": 5},
+        seed=1,
+        stream="source",
+        weights=weights,
+        rare_classes=RareClassSampling(0.1, 10, 0),
+        pixels=pixels,
     )
 
 
 ORDERS = {
     "passes": lambda: PermutationChain(7, seed=1, stream="source"),
-    "weights": lambda: draw_order([2, 5], seed=1, stream="source", weights=[3, 1]),
+    "weights": lambda: draw_order({"0": 2, "1": 5}, seed=1, stream="source", weights=[3, 1]),
     "rare classes": _rare,
     "rare classes of weighted domains": lambda: _rare([1, 1]),
 }
