@@ -9,6 +9,7 @@ from pathlib import Path
 from lightning_app import __version__
 
 COMMANDS = {
+    "check": "read all files before a run and report what must be mended",
     "fit": "train by a strategy, or resume with --ckpt_path",
     "validate": "score the validation images of both domains",
     "test": "score the test images of both domains",
@@ -69,6 +70,10 @@ def main(args: Sequence[str] | None = None) -> None:
         from lightning_app.commands.demo import main as demo
 
         demo(arguments[1:])
+    elif command == "check":
+        from lightning_app.commands.check import main as check
+
+        check(arguments)
     elif command == "strategies":
         from lightning_app.commands.strategies import main as strategies
 

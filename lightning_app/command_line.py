@@ -155,7 +155,7 @@ class CommandLine(LightningCLI):
         if given in ("last", "best"):
             if self.settings.run is None:
                 self._parser(self.subcommand).error(f"--ckpt_path {given} needs --run, to know of which run.")
-            given = _named_run(self.settings.run) / "checkpoints" / f"{given}.ckpt"
+            given = named_run(self.settings.run) / "checkpoints" / f"{given}.ckpt"
         path = Path(given)
         if not path.is_file():
             around = [str(found) for found in sorted((path.parent if path.parent.is_dir() else RUNS).rglob("*.ckpt"))]
@@ -175,7 +175,7 @@ class CommandLine(LightningCLI):
                 return RUNS / checkpoint.stem
             strategy = settings.model.strategy.class_path.rsplit(".", 1)[-1] if settings.model.strategy else "none"
             return RUNS / f"{strategy}-{datetime.now():%Y%m%d-%H%M%S}"
-        folder = _named_run(settings.run)
+        folder = named_run(settings.run)
         if folder.resolve() in (RUNS.resolve(), Path.cwd(), *Path.cwd().parents):
             self._parser(self.subcommand).error(f"--run {settings.run!r} is no folder of its own; give it a name.")
         fresh = self.subcommand == "fit" and folder != of_checkpoint and not settings.trainer.fast_dev_run
@@ -215,7 +215,7 @@ class CommandLine(LightningCLI):
         return callbacks
 
 
-def run(args: Sequence[str] | None) -> None:
+def run(args: Sequence[str] | None, command_line: type[CommandLine] = CommandLine) -> None:
     """Parses and runs a subcommand; mistakes of the user end in one message, not in a traceback."""
     carry_nothing_over()
     warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
@@ -228,7 +228,7 @@ def run(args: Sequence[str] | None) -> None:
     # A score needs no callback of the training.
     warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")
     try:
-        CommandLine(
+        command_line(
             Segmenter,
             LightningDataModule,
             subclass_mode_data=True,
@@ -245,7 +245,8 @@ def run(args: Sequence[str] | None) -> None:
         raise SystemExit(1) from error
 
 
-def _named_run(name: str) -> Path:
+def named_run(name: str) -> Path:
+    """Returns the folder of a run."""
     return Path(name) if "/" in name else RUNS / name
 
 

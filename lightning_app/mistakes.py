@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from datamodules.cross_domain_data_module import CrossDomainDataModule
 from datamodules.domain import Domain
+from lightning_app.check.options import CheckOptions
 from lightning_app.segmenter import Segmenter
 from strategies.base import Strategy
 from strategies.components.criteria import Criterion
@@ -124,6 +125,7 @@ def _options() -> set[str]:
         "model": Segmenter,
         "data": CrossDomainDataModule,
         "checkpoint": ModelCheckpoint,
+        "check": CheckOptions,
     }
     for group, owner in groups.items():
         options |= {f"{group}.{name}" for name in inspect.signature(owner).parameters}

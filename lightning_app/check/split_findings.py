@@ -1,0 +1,115 @@
+"""What is wrong with splits and masks before any file is read."""
+
+from collections.abc import Iterator
+
+from datamodules import CrossDomainDataModule
+from datamodules.domain import Domain
+from datamodules.file_domain import FileDomain
+from datamodules.names import Names
+from datamodules.side import Side
+from datamodules.splits import SPLITS
+from lightning_app.check.finding import Finding, Severity
+from lightning_app.check.portion import Place, splits_can_be_made
+from strategies import Strategy
+
+
+def given_names(data: CrossDomainDataModule) -> Names:
+    """Returns the target training images whose labels are given for training; none if they cannot be chosen."""
+    try:
+        return data.labelled_names
+    except (ValueError, OSError):
+        return Names()
+
+
+def split_findings(data: CrossDomainDataModule, strategy: Strategy | None) -> list[Finding]:
+    """Looks for empty splits, missing and orphaned masks, and groups that are in two splits.
+
+    Args:
+        data: the data of the run.
+        strategy: how the run learns, which decides what it needs.
+    """
+    findings: list[Finding] = []
+    for side in data.sides.values():
+        try:
+            side.splits  # noqa: B018 - made at the first access
+        except (ValueError, OSError) as error:
+            findings.append(Finding("error", f"{error}"))
+            continue
+        findings += _mask_findings(side, data)
+        findings += _groups_in_two_splits(side)
+    if not any(finding.severity == "error" for finding in findings):
+        try:
+            data.labelled_names  # noqa: B018 - chosen at the first access, whatever the strategy takes
+            if strategy is not None:
+                data.streams(strategy.required_streams, strategy.optional_streams, strategy.name)
+        except (ValueError, OSError) as error:
+            findings.append(Finding("error", f"{error}"))
+    return findings
+
+
+def _mask_findings(side: Side, data: CrossDomainDataModule) -> Iterator[Finding]:
+    for domain in side.parts.values():
+        try:
+            domain.check_masks()
+        except ValueError as error:
+            mend = "Remove them, or add the images. A wrong images or masks setting of the domain looks like this too."
+            yield Finding("error", f"{side.role}: {error}", mend)
+    for split in SPLITS:
+        parts = side.by_part(side.splits[split])
+        if not parts and split != "train":
+            yield Finding(
+                "note" if side.role == "target" else "warning",
+                f"{side.role}/{split} is empty: it is left out of the scores.",
+                "Say what is in the splits by lists or by folders, or give shares a share for it.",
+            )
+        for part, names in parts.items():
+            place = Place(side.role, part, split)
+            missing = [name for name in names if not side.domain.has_mask(name)]
+            if missing and not (side.role == "target" and split == "train"):
+                yield _missing_masks(place, missing, len(names), data)
+
+
+def _missing_masks(place: Place, missing: list[str], total: int, data: CrossDomainDataModule) -> Finding:
+    if place.split == "train":
+        what = f"{len(missing)} of {total} images of {place} have no mask, and the source is trained with its masks."
+        target = data.sides.get("target")
+        swapped = (
+            len(missing) == total
+            and target is not None
+            and splits_can_be_made(target)
+            and any(target.domain.has_mask(name) for name in target.splits["train"])
+        )
+        mend = (
+            "The target's images have masks: are source and target swapped? Exchange data.init_args.source and target."
+            if swapped
+            else "Add the masks, take the images out of the split, or correct masks of the domain."
+        )
+        return Finding("error", what, mend, missing)
+    if len(missing) < total:
+        what = f"{len(missing)} of {total} images of {place} have no mask, and a split is scored with all its masks."
+        return Finding("error", what, f"Add the masks, or take the images out of {place.split}.", missing)
+    usual: Severity = "note" if place.role == "target" else "warning"
+    return Finding(usual, f"{place} has no masks: it is left out of the scores.")
+
+
+def _groups_in_two_splits(side: Side) -> Iterator[Finding]:
+    for part, domain in side.parts.items():
+        if not isinstance(domain, FileDomain) or not domain.has_groups:
+            continue
+        shared = _shared_groups(domain)
+        if shared:
+            yield Finding(
+                "warning",
+                f"{Place(side.role, part, 'train').domain}: {len(shared)} groups are in more than one split, so that "
+                "images much like those of the scores are trained on.",
+                "Put all images of a group into one split. Without lists and a split column Segue does so itself.",
+                shared,
+            )
+
+
+def _shared_groups(domain: Domain) -> list[str]:
+    splits: dict[str, dict[str, None]] = {}
+    for split in SPLITS:
+        for name in domain.names(split):
+            splits.setdefault(domain.group(name), {})[split] = None
+    return [f"{group}: {', '.join(found)}" for group, found in splits.items() if len(found) > 1]

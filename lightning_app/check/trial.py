@@ -1,0 +1,240 @@
+"""A few steps of the real run, to tell its time and its memory."""
+
+import logging
+import math
+import os
+import resource
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+from datamodules import CrossDomainDataModule
+from datamodules.samplers import Draw
+from lightning_app.callbacks.monitor_check import MonitorCheck
+from lightning_app.check.check_trainer import CheckTrainer
+from lightning_app.check.estimate import Estimate
+from lightning_app.segmenter import Segmenter
+
+MOST_SECONDS = 60
+"""No further step begins after this time."""
+_VALIDATED = 3
+_CROPS_TIMED = 8
+
+
+def make_trainer(settings: Mapping[str, Any], checkpoint: ModelCheckpoint, steps: int) -> CheckTrainer:
+    """Makes the trainer of a trial: that of the run, but for one device and a few steps, and it writes nothing.
+
+    Args:
+        settings: arguments of the run's trainer.
+        checkpoint: the run's checkpoint callback, whose monitor is checked.
+        steps: optimizer steps; with 0 the trainer is never used and needs no accelerator.
+    """
+    changed: dict[str, Any] = {
+        "devices": 1,
+        "num_nodes": 1,
+        "strategy": "auto",
+        "logger": False,
+        "callbacks": [ModelCheckpoint(monitor=checkpoint.monitor, mode=checkpoint.mode, save_top_k=0), MonitorCheck()],
+        "enable_checkpointing": True,
+        "fast_dev_run": False,
+        "max_epochs": 1,
+        "min_epochs": None,
+        "min_steps": None,
+        "max_time": None,
+        "overfit_batches": 0.0,
+        "limit_train_batches": max(steps, 1) * settings["accumulate_grad_batches"],
+        "limit_val_batches": 0 if settings["limit_val_batches"] == 0 else _VALIDATED,
+        "check_val_every_n_epoch": 1,
+        "val_check_interval": None,
+        "num_sanity_val_steps": 0,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "profiler": None,
+    }
+    if steps == 0:
+        changed |= {"accelerator": "cpu", "precision": None}
+    return CheckTrainer(**{**settings, **changed})
+
+
+def try_steps(
+    trainer: CheckTrainer, segmenter: Segmenter, data: CrossDomainDataModule, settings: Mapping[str, Any]
+) -> Estimate:
+    """Trains a few steps, validates a few images, and tells from them what the run will take.
+
+    Args:
+        trainer: what ``make_trainer`` made.
+        segmenter: the run's network and strategy; its weights are changed.
+        data: the run's data.
+        settings: arguments of the run's trainer.
+
+    Raises:
+        ValueError: or what else stops the run.
+    """
+    clock = _Clock()
+    trainer.callbacks.append(clock)  # type: ignore[attr-defined]  # Lightning's Trainer has it
+    with _quiet():
+        trainer.fit(segmenter, datamodule=data)
+    loaders = list(dict(trainer.train_dataloader or {}).values())
+    batches, accumulate = min(len(loader) for loader in loaders), settings["accumulate_grad_batches"]
+    steps = total_steps(settings, batches)
+    computing, reading = (
+        _steady(clock.trained),
+        _reading([_seconds_of_batch(loader) for loader in loaders], data.workers),
+    )
+    if data.workers == 0:
+        computing, reading = computing + reading, 0.0
+    lengths = [len(loader.dataset) for loader in trainer.val_dataloaders or ()]
+    is_cuda = trainer.strategy.root_device.type == "cuda"
+    return Estimate(
+        device=torch.cuda.get_device_name() if is_cuda else f"CPU, {torch.get_num_threads()} threads",
+        measured_steps=max((len(clock.trained) - 1) // accumulate, 1),
+        computing=computing * accumulate,
+        reading=reading * accumulate,
+        steps=steps,
+        validations=validations(settings, batches, steps),
+        validating=sum(
+            _limited(lengths[place], settings["limit_val_batches"]) * _steady(seconds)
+            for place, seconds in clock.validated.items()
+        ),
+        measured_images=sum(max(len(seconds) - 1, 1) for seconds in clock.validated.values()),
+        peak_memory=torch.cuda.max_memory_reserved() if is_cuda else _peak_of_process(),
+        memory=torch.cuda.mem_get_info()[1] if is_cuda else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+    )
+
+
+def total_steps(settings: Mapping[str, Any], batches: int) -> int:
+    """Returns the optimizer steps of a run.
+
+    Args:
+        settings: arguments of its trainer.
+        batches: batches of an epoch.
+
+    Raises:
+        ValueError: if it has no end.
+    """
+    max_steps, max_epochs = settings["max_steps"], settings["max_epochs"]
+    if max_epochs is None and max_steps == -1:
+        max_epochs = 1000  # Lightning's own default
+    if max_epochs in (None, -1):
+        if max_steps == -1:
+            raise ValueError("The run has no end, so the learning rate has no course: set trainer.max_steps.")
+        return int(max_steps)
+    steps = max_epochs * _steps_of_epoch(settings, batches)
+    return int(steps if max_steps == -1 else min(steps, max_steps))
+
+
+def validations(settings: Mapping[str, Any], batches: int, steps: int) -> int:
+    """Returns how often a run validates; validations at intervals of time are not counted.
+
+    Args:
+        settings: arguments of its trainer.
+        batches: batches of an epoch.
+        steps: optimizer steps of the run.
+    """
+    interval, every = settings["val_check_interval"], settings["check_val_every_n_epoch"]
+    interval = 1.0 if interval is None else interval
+    if settings["limit_val_batches"] == 0 or not isinstance(interval, int | float):
+        return 0
+    if every is None:
+        return int(steps * settings["accumulate_grad_batches"] // interval)
+    batches = _limited(batches, settings["limit_train_batches"])
+    in_epoch: int = batches // (interval if isinstance(interval, int) else max(1, int(batches * interval)))
+    return int(steps / _steps_of_epoch(settings, batches) / every * in_epoch)
+
+
+def _steps_of_epoch(settings: Mapping[str, Any], batches: int) -> int:
+    accumulate: int = settings["accumulate_grad_batches"]
+    return math.ceil(_limited(batches, settings["limit_train_batches"]) / accumulate)
+
+
+def _limited(count: int, limit: int | float | None) -> int:
+    """Applies one of Lightning's limits: a number, or a share."""
+    if limit is None:
+        return count
+    return min(count, limit) if isinstance(limit, int) else math.floor(count * limit)
+
+
+class _Clock(Callback):
+    """Takes the seconds of each batch, and ends a training that takes too long."""
+
+    def __init__(self) -> None:
+        self.trained: list[float] = []
+        self.validated: dict[int, list[float]] = {}
+        self._began = time.monotonic()
+        self._started = 0.0
+
+    def on_train_batch_start(self, trainer: Trainer, *_: object) -> None:
+        self._started = _now(trainer)
+
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+        self.trained.append(_now(trainer) - self._started)
+        if time.monotonic() - self._began > MOST_SECONDS:
+            trainer.should_stop = True
+
+    def on_validation_batch_start(self, trainer: Trainer, *_: object) -> None:
+        self._started = _now(trainer)
+
+    def on_validation_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: LightningModule,
+        outputs: object,
+        batch: object,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        self.validated.setdefault(dataloader_idx, []).append(_now(trainer) - self._started)
+
+
+def _now(trainer: Trainer) -> float:
+    if trainer.strategy.root_device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.monotonic()
+
+
+def _steady(seconds: list[float]) -> float:
+    """Returns the mean, without the first: memory and kernels are chosen in it."""
+    steady = seconds[1:] or seconds
+    return sum(steady) / max(len(steady), 1)
+
+
+def _seconds_of_batch(loader: Any) -> float:  # noqa: ANN401 - a loader of the data module
+    """Returns the seconds in which one process reads a batch of a stream."""
+    dataset = loader.dataset
+    images = [index * len(dataset) // _CROPS_TIMED for index in range(_CROPS_TIMED)]
+    began = time.monotonic()
+    for number, image in enumerate(images):
+        dataset[Draw(image, number)]
+    return float(loader.batch_size * (time.monotonic() - began) / len(images))
+
+
+def _reading(streams: list[float], workers: int) -> float:
+    """Returns the seconds in which the workers of all streams read a batch each."""
+    processes = min(workers * len(streams), os.cpu_count() or 1)
+    return max(sum(streams) / max(processes, 1), *(seconds / max(workers, 1) for seconds in streams))
+
+
+def _peak_of_process() -> int:
+    # Linux counts kilobytes, macOS bytes.
+    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps to itself what Lightning and the data module say of a run; the report says it."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
