@@ -1,7 +1,7 @@
 """What is wrong with the files that were read."""
 
-from collections.abc import Iterator, Mapping
-from pathlib import PurePath
+import re
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -9,15 +9,21 @@ from datamodules import CrossDomainDataModule
 from datamodules.reading import CHANNEL_CONVERSIONS
 from datamodules.transforms import TrainTransform
 from lightning_app.check.finding import Finding
-from lightning_app.check.image_record import ProblemKind
+from lightning_app.check.image_record import Problem, ProblemKind
 from lightning_app.check.survey import NamedImage, Survey
 from lightning_app.check.wording import percent
 
-_WHAT: Mapping[ProblemKind, str] = {
+_ONE: Mapping[ProblemKind, str] = {
+    "image": "cannot be read",
+    "channels": "does not fit data.channels",
+    "mask": "has a mask that cannot be read",
+    "size": "has a mask of another size",
+}
+_MANY: Mapping[ProblemKind, str] = {
     "image": "cannot be read",
     "channels": "do not fit data.channels",
-    "mask": "have a mask that cannot be read",
-    "size": "have a mask of another size",
+    "mask": "have masks that cannot be read",
+    "size": "have masks of another size",
 }
 _MENDS: Mapping[ProblemKind, str] = {
     "image": "Replace the files, or take them out of the lists and the folder.",
@@ -49,77 +55,63 @@ def file_findings(data: CrossDomainDataModule, survey: Survey) -> list[Finding]:
 
 
 def _unreadable(survey: Survey) -> Iterator[Finding]:
-    by_reason: dict[tuple[str, ProblemKind, str], list[tuple[str, str]]] = {}
+    alike: dict[tuple[str, ProblemKind, str], list[tuple[str, Problem]]] = {}
     for place, summary in survey.places.items():
         for name, problem in summary.problems:
-            # All files with the same fault are one finding, whatever the reason says of each.
-            key = place.domain, problem.kind, _without_names(problem.reason, name)
-            by_reason.setdefault(key, []).append((f"{place} {name}", problem.reason))
-    for (domain, kind, reason), files in by_reason.items():
-        images = f"{len(files)} images of {domain}" if len(files) > 1 else f"An image of {domain}"
-        verb = (
-            _WHAT[kind] if len(files) > 1 else _WHAT[kind].replace("have", "has").replace("do not fit", "does not fit")
-        )
-        shown = files[0][1] if len(files) == 1 else reason
-        items = [name for name, _ in files] if kind != "size" else [f"{name}: {why}" for name, why in files]
-        yield Finding("error", f"{images} {verb}: {shown}", _MENDS[kind], items)
-
-
-def _without_names(reason: str, name: str) -> str:
-    """Returns a reason without the path of the file and without numbers of its own."""
-    words = [
-        "…" if PurePath(word.strip(".,:;'\"")).with_suffix("").as_posix().endswith(name) else word
-        for word in reason.split(" ")
-    ]
-    return " ".join(words)
+            # Files with the same fault are one finding, whatever the numbers in it.
+            key = place.domain, problem.kind, re.sub(r"\d+", "0", problem.fault)
+            alike.setdefault(key, []).append((f"{place} {name}", problem))
+    for (domain, kind, _), files in alike.items():
+        reason = files[0][1].reason
+        if len(files) == 1:
+            what = f"an image of {domain} {_ONE[kind]}: {reason}"
+        else:
+            what = f"{len(files)} images of {domain} {_MANY[kind]}, such as this: {reason}"
+        are_equal = len({problem.fault for _, problem in files}) == 1
+        items = [name if are_equal else f"{name}: {problem.reason}" for name, problem in files]
+        yield Finding("error", what, _MENDS[kind], items)
 
 
 def _copies(survey: Survey) -> Iterator[Finding]:
-    held_out: list[str] = []
-    scored_twice: list[str] = []
-    trained_twice: list[str] = []
+    leaks: list[list[NamedImage]] = []
+    scored: list[list[NamedImage]] = []
+    trained: list[list[NamedImage]] = []
     for copies in survey.copies:
-        line = " = ".join(str(image) for image in copies)
         splits = {image.place.split for image in copies}
-        if "train" in splits and len(splits) > 1:
-            held_out.append(line)
-        elif "train" in splits:
-            trained_twice.append(line)
-        else:
-            scored_twice.append(line)
-    if held_out:
+        group = scored if "train" not in splits else trained if len(splits) == 1 else leaks
+        group.append(copies)
+    if leaks:
         yield Finding(
             "error",
-            f"{_pictures(len(held_out))} in training and in a split that is scored, pixel for pixel: the scores are of "
-            "images that were trained on.",
+            f"{_pictures(leaks)} in training and in a split that is scored, pixel for pixel: the scores are of images "
+            "that were trained on.",
             "Take each out of one of the splits.",
-            held_out,
+            _lines(leaks),
         )
-    if scored_twice:
+    if scored:
         yield Finding(
             "warning",
-            f"{_pictures(len(scored_twice))} more than once among the images that are scored, pixel for pixel.",
+            f"{_pictures(scored)} more than once among the images that are scored, pixel for pixel.",
             "Keep each once, in one split.",
-            scored_twice,
+            _lines(scored),
         )
-    if trained_twice:
-        roles = {image.place.domain for copies in survey.copies for image in copies if image.place.split == "train"}
-        between = _between_domains(survey.copies)
+    if trained:
+        across = [copies for copies in trained if len({image.place.domain for image in copies}) > 1]
         yield Finding(
-            "warning" if between else "note",
-            f"{_pictures(len(trained_twice))} more than once in training, pixel for pixel"
-            + (f", {between} of them in several domains ({', '.join(sorted(roles))})." if between else "."),
+            "warning" if across else "note",
+            f"{_pictures(trained)} more than once in training, pixel for pixel"
+            + (f", {len(across)} of them in more than one domain." if across else "."),
             "Keep each once, unless it is to count for more.",
-            trained_twice,
+            _lines(trained),
         )
 
 
-def _pictures(count: int) -> str:
-    return "A picture is" if count == 1 else f"{count} pictures are"
+def _pictures(groups: Sequence[Sequence[NamedImage]]) -> str:
+    return "a picture is" if len(groups) == 1 else f"{len(groups)} pictures are"
 
 
-def _between_domains(groups: list[list[NamedImage]]) -> int:
-    return sum(len({image.place.domain for image in copies}) > 1 for copies in groups)
+def _lines(groups: Sequence[Sequence[NamedImage]]) -> list[str]:
+    return [" = ".join(map(str, copies)) for copies in groups]
 
 
 def _flat(survey: Survey) -> Iterator[Finding]:

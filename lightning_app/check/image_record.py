@@ -13,10 +13,12 @@ class Problem(NamedTuple):
     Attributes:
         kind: what cannot be used: the ``image``, its ``channels``, the ``mask``, or the ``size`` of the mask.
         reason: what the reader said.
+        fault: the same without the names of the files, to tell which files have the same fault.
     """
 
     kind: ProblemKind
     reason: str
+    fault: str
 
 
 @dataclass

@@ -62,12 +62,13 @@ class RecordReader(Dataset[ImageRecord]):
                 _read_mask(record, reader)
         # Whatever a domain raises, the next image is to be read.
         except Exception as error:
-            record.problems.append(Problem(kind, f"{error}" or type(error).__name__))
+            reason = f"{error}" or type(error).__name__
+            record.problems.append(Problem(kind, reason, _without_names(reason, record.name, reader.domain)))
 
     def _read_image(self, record: ImageRecord, domain: Domain) -> None:
         files = domain.files(record.name)
         if files:
-            record.bytes_on_disk = sum(path.stat().st_size for path in files if path.exists())
+            record.bytes_on_disk = sum(path.stat().st_size for path in files)
             header = read_header(files[0])
             record.encoding = f"{header.format}, {header.bits} bits{', palette' if header.palette else ''}"
         image = domain.read_image(record.name)
@@ -75,12 +76,22 @@ class RecordReader(Dataset[ImageRecord]):
         pixels = np.ascontiguousarray(image)
         record.digest = blake2b(pixels.data, digest_size=16, salt=f"{image.shape}".encode()[:16]).digest()
         try:
-            image = convert_channels(image, self.channels, f"image {record.name}")
+            converted = convert_channels(image, self.channels, "it")
         except ValueError as error:
-            record.problems.append(Problem("channels", f"{error}"))
+            record.problems.append(Problem("channels", f"{error}", f"{error}"))
             return
-        record.means, record.deviations = _statistics(image)
+        record.means, record.deviations = _statistics(converted)
         record.is_flat = max(record.deviations) == 0
+
+
+def _without_names(reason: str, name: str, domain: Domain) -> str:
+    try:
+        files = domain.files(name)
+    except (ValueError, OSError):  # a file that is not there any more
+        files = []
+    for text in (*map(str, files), *(path.name for path in files), name):
+        reason = reason.replace(text, "…")
+    return reason
 
 
 def _statistics(image: ImageArray) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -94,8 +105,8 @@ def _read_mask(record: ImageRecord, reader: MaskReader) -> None:
     mask = reader.read_ids(record.name)
     if record.size is not None and mask.shape != record.size:
         (height, width), (its_height, its_width) = record.size, mask.shape
-        reason = f"the mask is {its_width} by {its_height} pixels, the image {width} by {height} (width by height)."
-        record.problems.append(Problem("size", reason))
+        reason = f"the mask is {its_width} × {its_height} pixels, the image {width} × {height} (width × height)."
+        record.problems.append(Problem("size", reason, reason))
     ids, pixels = count_ids(mask)
     record.ids = dict(zip(ids.tolist(), pixels.tolist(), strict=True))
     # One by one: a mask with an unknown id has others that are known.

@@ -144,8 +144,8 @@ def validations(settings: Mapping[str, Any], batches: int, steps: int) -> int:
         return 0
     if every is None:
         return int(steps * settings["accumulate_grad_batches"] // interval)
-    batches = _limited(batches, settings["limit_train_batches"])
-    in_epoch: int = batches // (interval if isinstance(interval, int) else max(1, int(batches * interval)))
+    used = _limited(batches, settings["limit_train_batches"])
+    in_epoch: int = used // (interval if isinstance(interval, int) else max(1, int(used * interval)))
     return int(steps / _steps_of_epoch(settings, batches) / every * in_epoch)
 
 

@@ -26,15 +26,16 @@ def duration(seconds: float) -> str:
     """Writes a time with two units at most: 0.8 s, 4 min 10 s, 7 h 20 min, 2 d 3 h."""
     if seconds < 10:
         return f"{seconds:.2g} s"
+    seconds = round(seconds)
     if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
+        return f"{seconds} s"
     if seconds < 600:
-        return f"{int(seconds // 60)} min {int(seconds % 60)} s"
+        return f"{seconds // 60} min {seconds % 60} s"
+    minutes = round(seconds / 60)
     if minutes < 60:
         return f"{minutes} min"
-    hours, rest = divmod(minutes, 60)
-    return f"{hours} h {rest} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
+    hours = round(seconds / 3600)
+    return f"{minutes // 60} h {minutes % 60} min" if hours < 48 else f"{hours // 24} d {hours % 24} h"
 
 
 def ratio(target: float, source: float) -> str:

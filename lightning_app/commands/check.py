@@ -51,6 +51,7 @@ class CheckCommandLine(CommandLine):
     def before_instantiate_classes(self) -> None:
         """Takes what belongs to a whole run out: nothing is logged, resumed or written but the report."""
         settings = self.settings
+        self.options = CheckOptions(**settings.check)
         settings.model.seed = settings.data.init_args.seed = int(settings.seed_everything)
         settings.trainer.logger, settings.trainer.callbacks = False, None
 
@@ -60,7 +61,7 @@ class CheckCommandLine(CommandLine):
     def instantiate_trainer(self, **settings: Any) -> CheckTrainer:  # noqa: ANN401 - as Lightning's
         """Makes the trainer of a few steps."""
         made = self.config_init[self.subcommand]
-        return make_trainer(made.trainer, made.checkpoint, made.check.steps)
+        return make_trainer(made.trainer, made.checkpoint, self.options.steps)
 
     def check(self, model: Segmenter, datamodule: LightningDataModule, **_: object) -> None:
         """Checks, reports, and leaves with 1 if something must be mended.
@@ -73,36 +74,35 @@ class CheckCommandLine(CommandLine):
             raise ValueError(
                 f"check reads the domains of a CrossDomainDataModule, but data is a {type(datamodule).__name__}."
             )
-        options: CheckOptions = self.config_init[self.subcommand].check
-        console, report = Console(), self._report_path(options)
+        console, report = Console(), self._report_path()
         # Not after all has been read.
         report.parent.mkdir(parents=True, exist_ok=True)
         report.touch()
-        result = inspect_data(datamodule, model.strategy, options, console)
-        self._try_steps(result, model, options.steps, console)
+        result = inspect_data(datamodule, model.strategy, self.options, console)
+        self._try_steps(result, model, console)
         write_report(result, self.typed, report)
         print_report(result, report, console)
         if result.has_errors:
             raise SystemExit(1)
 
-    def _try_steps(self, result: CheckResult, model: Segmenter, steps: int, console: Console) -> None:
-        if steps == 0:
+    def _try_steps(self, result: CheckResult, model: Segmenter, console: Console) -> None:
+        if self.options.steps == 0:
             result.no_estimate = "--check.steps is 0."
         elif result.has_errors:
             result.no_estimate = "mend the errors first."
         else:
             settings = self.config_init[self.subcommand].trainer
             assert isinstance(self.trainer, CheckTrainer)
-            with console.status(f"trying {steps} steps of the run"):
+            with console.status(f"trying {self.options.steps} steps of the run"):
                 try:
                     result.estimate = try_steps(self.trainer, model, result.data, settings)
                 except (ValueError, OSError, RuntimeError, ArithmeticError, MisconfigurationException) as error:
                     result.no_estimate = "the run stops."
                     result.findings.append(_stopped(error))
 
-    def _report_path(self, options: CheckOptions) -> Path:
-        if options.report is not None:
-            return Path(options.report)
+    def _report_path(self) -> Path:
+        if self.options.report is not None:
+            return Path(self.options.report)
         run = self.settings.run
         return (RUNS if run is None else named_run(run)) / "check.html"
 
