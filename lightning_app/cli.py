@@ -9,11 +9,11 @@ from pathlib import Path
 from lightning_app import __version__
 
 COMMANDS = {
-    "check": "read all files before a run and report what must be mended",
     "fit": "train by a strategy, or resume with --ckpt_path",
     "validate": "score the validation images of both domains",
     "test": "score the test images of both domains",
     "predict": "write masks and overlays for a folder of images",
+    "check": "read all files before a run and report what must be mended",
     "strategies": "list the methods: what each needs and costs, and its paper",
     "demo": "source → target on generated streets, in three minutes",
     "doctor": "say which versions are installed, and who took the name 'lightning'",

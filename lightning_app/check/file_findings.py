@@ -8,7 +8,7 @@ import numpy as np
 from datamodules import CrossDomainDataModule
 from datamodules.reading import CHANNEL_CONVERSIONS
 from datamodules.transforms import TrainTransform
-from lightning_app.check.finding import Finding
+from lightning_app.check.finding import Finding, Severity
 from lightning_app.check.image_record import Problem, ProblemKind
 from lightning_app.check.survey import NamedImage, Survey
 from lightning_app.check.wording import percent
@@ -46,7 +46,7 @@ def file_findings(data: CrossDomainDataModule, survey: Survey) -> list[Finding]:
         survey: what was read of it.
     """
     return [
-        *_unreadable(survey),
+        *_unreadable(survey, data.on_bad_file),
         *_copies(survey),
         *_flat(survey),
         *_conversions(survey, data.channels),
@@ -54,14 +54,16 @@ def file_findings(data: CrossDomainDataModule, survey: Survey) -> list[Finding]:
     ]
 
 
-def _unreadable(survey: Survey) -> Iterator[Finding]:
-    alike: dict[tuple[str, ProblemKind, str], list[tuple[str, Problem]]] = {}
+def _unreadable(survey: Survey, on_bad_file: str) -> Iterator[Finding]:
+    alike: dict[tuple[str, ProblemKind, str, Severity], list[tuple[str, Problem]]] = {}
     for place, summary in survey.places.items():
+        # Such files are skipped in training alone.
+        severity: Severity = "warning" if on_bad_file == "skip" and place.split == "train" else "error"
         for name, problem in summary.problems:
             # Files with the same fault are one finding, whatever the numbers in it.
-            key = place.domain, problem.kind, re.sub(r"\d+", "0", problem.fault)
+            key = place.domain, problem.kind, re.sub(r"\d+", "0", problem.fault), severity
             alike.setdefault(key, []).append((f"{place} {name}", problem))
-    for (domain, kind, _), files in alike.items():
+    for (domain, kind, _, severity), files in alike.items():
         reason = files[0][1].reason
         if len(files) == 1:
             what = f"an image of {domain} {_ONE[kind]}: {reason}"
@@ -69,7 +71,7 @@ def _unreadable(survey: Survey) -> Iterator[Finding]:
             what = f"{len(files)} images of {domain} {_MANY[kind]}, such as this: {reason}"
         are_equal = len({problem.fault for _, problem in files}) == 1
         items = [name if are_equal else f"{name}: {problem.reason}" for name, problem in files]
-        yield Finding("error", what, _MENDS[kind], items)
+        yield Finding(severity, what, _MENDS[kind], items)
 
 
 def _copies(survey: Survey) -> Iterator[Finding]:

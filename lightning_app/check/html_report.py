@@ -18,12 +18,12 @@ from lightning_app.pictures import Color, class_colors
 _SHOWN_SIZES = 6
 
 
-def write_report(result: CheckResult, title: str, path: Path) -> None:
+def write_report(result: CheckResult, command: str, path: Path) -> None:
     """Writes the report: one file that needs no other, no network and no scripts.
 
     Args:
         result: what was found.
-        title: what was checked, such as the command.
+        command: the command that was typed.
         path: the file.
 
     Raises:
@@ -40,7 +40,7 @@ def write_report(result: CheckResult, title: str, path: Path) -> None:
     colors = class_colors(classes)
     shift = survey.shift(len(classes))
     text = environment.get_template("report.html").render(
-        title=title,
+        command=command,
         made=f"{datetime.now():%Y-%m-%d %H:%M}, Segue {__version__}",
         result=result,
         files=[_file_row(f"{place}", summary) for place, summary in survey.places.items()],

@@ -66,7 +66,7 @@ def _idle_rules(domain: str, summary: Summary, label_map: LabelMap) -> Iterator[
 def _absent_classes(data: CrossDomainDataModule, survey: Survey) -> Iterator[Finding]:
     trained = together(summary for place, summary in survey.places.items() if place.split == "train")
     if trained.masks_read:
-        absent = _without_pixels(trained, data.classes)
+        absent = [name for class_id, name in enumerate(data.classes) if not trained.class_pixels[class_id]]
         hint = "Take the class out of data.classes, or correct classes and label_map of the domain."
         if set(trained.ids) == {0, IGNORE} and absent:
             hint = "The masks hold only 0 and 255: if 255 is a class, set label_map: {255: 1}."
@@ -78,17 +78,14 @@ def _absent_classes(data: CrossDomainDataModule, survey: Survey) -> Iterator[Fin
                 hint,
             )
     for place, summary in survey.places.items():
-        absent = _without_pixels(summary, data.classes)
+        reached = data.sides[place.role].label_maps[place.part].reached
+        absent = [data.classes[class_id] for class_id in reached if not summary.class_pixels[class_id]]
         if place.split != "train" and summary.masks_read and absent:
             yield Finding(
                 "note",
                 f"{place}: no pixel of {', '.join(absent)} in the {summary.masks_read} masks that were read; classes "
                 "without pixels have no score.",
             )
-
-
-def _without_pixels(summary: Summary, classes: list[str]) -> list[str]:
-    return [name for class_id, name in enumerate(classes) if not summary.class_pixels[class_id]]
 
 
 def _without_labels(survey: Survey) -> Iterator[Finding]:

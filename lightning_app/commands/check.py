@@ -59,9 +59,18 @@ class CheckCommandLine(CommandLine):
         """Has nothing to compare: no checkpoint is read."""
 
     def instantiate_trainer(self, **settings: Any) -> CheckTrainer:  # noqa: ANN401 - as Lightning's
-        """Makes the trainer of a few steps."""
+        """Makes the trainer of a few steps.
+
+        Raises:
+            ValueError: if this machine has not what the run trains on.
+        """
         made = self.config_init[self.subcommand]
-        return make_trainer(made.trainer, made.checkpoint, self.options.steps)
+        try:
+            return make_trainer(made.trainer, made.checkpoint, self.options.steps)
+        except MisconfigurationException as error:
+            raise ValueError(
+                f"{error} Check on the machine that trains, or check the data alone by --check.steps 0."
+            ) from error
 
     def check(self, model: Segmenter, datamodule: LightningDataModule, **_: object) -> None:
         """Checks, reports, and leaves with 1 if something must be mended.

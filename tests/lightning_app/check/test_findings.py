@@ -51,6 +51,15 @@ def test_all_unreadable_images_are_listed_by_what_is_wrong(check: Check, roots: 
     assert "an image of source cannot be read" in cut.what and "train_2.png is not a whole and readable PNG" in cut.what
 
 
+def test_files_that_training_skips_are_warnings(check: Check, roots: Roots) -> None:
+    for name in ("train_1", "val_0"):
+        (roots["source"] / f"images/{name}.png").write_bytes(b"")
+    assert [(finding.severity, *finding.items) for finding in check(on_bad_file="skip").findings] == [
+        ("warning", "source/train train_1"),
+        ("error", "source/val val_0"),
+    ]
+
+
 def test_deep_images_without_a_value_range_are_one_finding(check: Check, roots: Roots) -> None:
     for path in (roots["target"] / "images").iterdir():
         paint(path, np.random.default_rng(0).integers(0, 60000, (12, 16), np.uint16))
