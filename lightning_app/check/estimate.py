@@ -18,6 +18,7 @@ class Estimate:
         measured_images: images over which that was measured.
         peak_memory: bytes of the device's memory at most, or of the main process on a CPU.
         memory: bytes that there are.
+        load: processes that wanted a core in the minute before, for each core that there is.
     """
 
     device: str
@@ -30,6 +31,7 @@ class Estimate:
     measured_images: int
     peak_memory: int
     memory: int
+    load: float
 
     @property
     def step(self) -> float:

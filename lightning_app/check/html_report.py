@@ -15,7 +15,7 @@ from lightning_app.check.survey import Summary, Survey
 from lightning_app.check.wording import estimate_rows, percent, ratio, size
 from lightning_app.pictures import Color, class_colors
 
-_SHOWN_SIZES = 6
+_SHOWN_SIZES = 4
 
 
 def write_report(result: CheckResult, command: str, path: Path) -> None:

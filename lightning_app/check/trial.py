@@ -77,7 +77,7 @@ def try_steps(
     Raises:
         ValueError: or what else stops the run.
     """
-    clock = _Clock()
+    clock, load = _Clock(), os.getloadavg()[0] / (os.cpu_count() or 1)
     trainer.callbacks.append(clock)  # type: ignore[attr-defined]  # Lightning's Trainer has it
     with _quiet():
         trainer.fit(segmenter, datamodule=data)
@@ -106,6 +106,7 @@ def try_steps(
         measured_images=sum(max(len(seconds) - 1, 1) for seconds in clock.validated.values()),
         peak_memory=torch.cuda.max_memory_reserved() if is_cuda else _peak_of_process(),
         memory=torch.cuda.mem_get_info()[1] if is_cuda else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        load=load,
     )
 
 

@@ -2,6 +2,8 @@
 
 from lightning_app.check.estimate import Estimate
 
+_BUSY = 1.5
+
 
 def percent(share: float) -> str:
     """Writes a share with as many digits as it needs: 31 %, 2.4 %, 0.08 %."""
@@ -74,4 +76,8 @@ def estimate_rows(estimate: Estimate) -> list[tuple[str, str]]:
         )
     rows.append(("memory at most", f"{size(estimate.peak_memory)} of {size(estimate.memory)}"))
     rows.append(("measured on", estimate.device))
+    if estimate.load > _BUSY:
+        rows.append(
+            ("a busy machine", f"{estimate.load:.1f} processes wanted each core: without the others the run is faster")
+        )
     return rows
