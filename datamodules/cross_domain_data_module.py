@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, ClassVar, Literal, cast, get_args
+from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
 from albumentations import BasicTransform
@@ -12,28 +12,24 @@ from lightning import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
-from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from datamodules.augmentations import Augmentation, Strength
 from datamodules.batch import IGNORE, DomainName, RareClassSampling, StreamName
-from datamodules.class_index import class_counts
 from datamodules.classes import agreed_classes
 from datamodules.dataset import DomainDataset, collate, to_device_values
 from datamodules.domain import Domain, Split
-from datamodules.draw_orders import draw_order
-from datamodules.file_domain import FileDomain
 from datamodules.folder_domain import FolderDomain
 from datamodules.georeference import Georeference
 from datamodules.images_to_predict import images_to_predict
 from datamodules.joined_domains import JoinedDomains
 from datamodules.loaders import DrawLoader, WatchedLoader
-from datamodules.names import Names, some
-from datamodules.rare_classes import left_out_classes
-from datamodules.samplers import DrawOrder, DrawSampler
+from datamodules.names import Names
+from datamodules.samplers import DrawSampler
 from datamodules.side import Side
 from datamodules.skipped_files import SkippedFiles
-from datamodules.target_labels import choose_labels, parse_labels
+from datamodules.stream_orders import StreamOrders
+from datamodules.training_streams import TrainingStreams
 from datamodules.transforms import TrainTransform
 
 MOST_MASKS_READ = 200
@@ -129,13 +125,13 @@ class CrossDomainDataModule(LightningDataModule):
         }
         self.classes = agreed_classes(domains, classes)
         self.sides = {role: Side(role, domain, self._keys[role], self.classes) for role, domain in domains.items()}
-        self.weights: dict[DomainName, list[float] | None] = {"source": source_weights, "target": target_weights}
-        for role, weights in self.weights.items():
+        given_weights: dict[DomainName, list[float] | None] = {"source": source_weights, "target": target_weights}
+        for role, weights in given_weights.items():
             parts = len(self.sides[role].parts) if role in self.sides else 0
             if weights is not None and len(weights) != parts:
                 raise ValueError(f"data.{role}_weights is {weights} for {parts} domains; each domain has one weight.")
-        self.labels = parse_labels(labels)
-        self._labels = labels  # as it was spelled, for messages
+        self.labels = labels
+        self._streams = TrainingStreams(self.sides, labels, seed)
         self.channels = channels
         self.batch_size = batch_size
         self.transform = TrainTransform(
@@ -151,12 +147,17 @@ class CrossDomainDataModule(LightningDataModule):
         self.workers = workers
         self.seed = seed
         self.predict = predict
-        self._counts: dict[StreamName, NDArray[np.uint32]] = {}
+        self._orders = StreamOrders(
+            given_weights, self.classes, seed=seed, workers=workers, skip_bad_files=on_bad_file == "skip"
+        )
 
     def prepare_data(self) -> None:
         """Counts the pixels of the classes where rare ones are drawn more often, once on each machine."""
         if self.trainer is not None and self.trainer.state.fn == "fit":
-            self._class_counts()
+            sampling = self._rare_classes()
+            for stream, names in self._declared_streams().items():
+                if sampling is not None and stream != "target":
+                    self._orders.count(stream, names, self._side(stream), sampling)
 
     def setup(self, stage: str) -> None:
         """Warns of classes that no training mask holds, before a fit."""
@@ -194,22 +195,10 @@ class CrossDomainDataModule(LightningDataModule):
         shown = [side.classes_shown for side in self.sides.values()] or [set(range(len(self.classes)))]
         return [name for class_id, name in enumerate(self.classes) if class_id in set.intersection(*shown)]
 
-    @cached_property
+    @property
     def labelled_names(self) -> Names:
-        """The target training images whose labels are given for training, sorted.
-
-        Raises:
-            FileNotFoundError: if the list file does not exist.
-            ValueError: if labels are asked for that do not exist.
-        """
-        if self.labels == "none":
-            return Names()
-        if "target" not in self.sides:
-            raise ValueError(f"data.labels is {self._labels}, but there is no target domain.")
-        target = self.sides["target"]
-        chosen = choose_labels(self.labels, target.splits["train"], target.domain, self.seed)
-        target.require_masks(chosen, f"data.labels is {self._labels}")
-        return Names(sorted(chosen))
+        """The target training images whose labels are given for training, as in ``TrainingStreams``."""
+        return self._streams.labelled_names
 
     @property
     def labels_used(self) -> int:
@@ -223,31 +212,8 @@ class CrossDomainDataModule(LightningDataModule):
     def streams(
         self, required: Iterable[StreamName], optional: Iterable[StreamName] = (), strategy: str = "The strategy"
     ) -> dict[StreamName, Names]:
-        """Returns the images of the streams that a strategy gets: the required ones, and the optional ones there are.
-
-        Args:
-            required: streams without which it cannot train.
-            optional: streams that it can use.
-            strategy: its name, for errors.
-
-        Raises:
-            ValueError: if a required stream is not to be had, or a source image has no mask.
-        """
-        required, optional = list(required), list(optional)
-        for stream in (*required, *optional):
-            if stream not in get_args(StreamName):
-                raise ValueError(
-                    f"{strategy} declares the stream {stream!r}; streams are {', '.join(get_args(StreamName))}."
-                )
-        names: dict[StreamName, Names] = {}
-        for stream in get_args(StreamName):
-            if stream in required or stream in optional:
-                found = self._stream(stream)
-                if len(found):
-                    names[stream] = found
-                elif stream in required:
-                    raise ValueError(self._lack(stream, strategy))
-        return names
+        """Returns the images of the streams that a strategy gets, as ``TrainingStreams.choose`` does."""
+        return self._streams.choose(required, optional, strategy)
 
     def scored(self, split: Split) -> dict[DomainName, list[str]]:
         """Returns the domains that have labelled images in a split and so can be scored, with their parts."""
@@ -276,6 +242,28 @@ class CrossDomainDataModule(LightningDataModule):
             rank_zero_warn(f"classes absent from the {len(masks)} training masks read: {', '.join(absent)}.{hint}")
         return absent
 
+    def training_dataset(self, stream: StreamName, names: Names) -> DomainDataset:
+        """Returns the augmented crops of a stream, by draw.
+
+        Args:
+            stream: the stream; only a labelled one has masks.
+            names: its images.
+        """
+        side, sampling = self._side(stream), self._rare_classes()
+        return DomainDataset(
+            side.domain,
+            side.role,
+            names,
+            channels=self.channels,
+            read_mask=None if stream == "target" else side.mask_reader,
+            transform=self.transform,
+            seed=self.seed,
+            stream=stream,
+            wanted_pixels=0 if sampling is None else sampling.minimum_crop_pixels,
+            strong_view=self.strong_view and stream == "target",
+            skip_bad_files=self.on_bad_file == "skip",
+        )
+
     def train_dataloader(self) -> CombinedLoader:
         """Returns batches of the streams that the trained module's strategy declares.
 
@@ -286,7 +274,7 @@ class CrossDomainDataModule(LightningDataModule):
         if not streams:
             raise ValueError(f"{strategy} declares no stream that the data has.")
         if len(self.labelled_names) and "labelled_target" not in streams:
-            rank_zero_info(f"data.labels is {self._labels}, but {strategy} uses no target labels.")
+            rank_zero_info(f"data.labels is {self.labels}, but {strategy} uses no target labels.")
         rank, world_size = self._rank_and_world_size()
         together = self.batch_size * world_size
         for stream, names in streams.items():
@@ -300,27 +288,14 @@ class CrossDomainDataModule(LightningDataModule):
             labelled = [names for stream, names in streams.items() if stream != "target"]
             steps = math.ceil(max(len(names) for names in labelled or streams.values()) / together)
         module = self._module()
-        counts, sampling = self._class_counts(), self._rare_classes()
         loaders: dict[StreamName, DataLoader[Any]] = {}
         for stream, names in streams.items():
-            side = self.sides["source" if stream == "source" else "target"]
+            side = self._side(stream)
             side.say_conversion(names, self.channels)
-            dataset = DomainDataset(
-                side.domain,
-                side.role,
-                names,
-                channels=self.channels,
-                read_mask=None if stream == "target" else side.mask_reader,
-                transform=self.transform,
-                seed=self.seed,
-                stream=stream,
-                wanted_pixels=0 if sampling is None else sampling.minimum_crop_pixels,
-                strong_view=self.strong_view and stream == "target",
-                skip_bad_files=self.on_bad_file == "skip",
-            )
+            dataset = self.training_dataset(stream, names)
             sampler = DrawSampler(
                 dataset,
-                self._order(stream, names, side, counts.get(stream)),
+                self._orders.order(stream, names, side, self._rare_classes()),
                 batch_size=self.batch_size,
                 steps_per_epoch=steps,
                 consumed_batches=lambda: int(module.consumed_batches),
@@ -370,31 +345,8 @@ class CrossDomainDataModule(LightningDataModule):
             self.skipped.add(stream, images.pop("skipped", []))
         return {stream: to_device_values(images) for stream, images in batch.items()}
 
-    def _stream(self, stream: StreamName) -> Names:
-        if stream == "labelled_target":
-            return self.labelled_names
-        if stream not in self.sides:
-            return Names()
-        names = self.sides[stream].splits["train"]
-        if stream == "source" and len(names):
-            hint = ""
-            target = self.sides.get("target")
-            if target is not None and len(target.splits["train"]) and target.domain.has_mask(target.splits["train"][0]):
-                hint = " The target's have masks: are source and target swapped?"
-            self.sides["source"].require_masks(names, "source images are trained with their masks", hint)
-        return names
-
-    def _lack(self, stream: StreamName, strategy: str) -> str:
-        role: DomainName = "source" if stream == "source" else "target"
-        if stream == "labelled_target":
-            needs = f"{strategy} requires labelled target images, but"
-            if role in self.sides:
-                return f"{needs} data.labels is {self._labels}. Set data.labels to a number, a list file or all."
-        else:
-            needs = f"{strategy} requires {role} images, but"
-        if role not in self.sides:
-            return f"{needs} there is no {role} domain: data.{role} is not given."
-        return f"{needs} the split {role}/train is empty."
+    def _side(self, stream: StreamName) -> Side:
+        return self.sides["source" if stream == "source" else "target"]
 
     def _masks_given(self) -> list[tuple[DomainName, str]]:
         streams = self.streams((), ("source", "labelled_target")) if self.trainer is None else self._declared_streams()
@@ -402,51 +354,12 @@ class CrossDomainDataModule(LightningDataModule):
         given += [("source", name) for name in streams.get("source", [])]
         return given[:: math.ceil(len(given) / MOST_MASKS_READ) or 1]
 
-    def _order(self, stream: StreamName, names: Names, side: Side, counts: NDArray[np.uint32] | None) -> DrawOrder:
-        parts = side.by_part(names)
-        given, weights = self.weights[side.role], None
-        if given is not None:
-            weight_of = dict(zip(side.parts, given, strict=True))
-            weights = [weight_of[part] for part in parts]
-            without = [part for part in weight_of if part not in parts]
-            if without:
-                rank_zero_warn(f"data.{side.role}_weights: the stream {stream} has no image of {some(without)}.")
-        sizes = {part: len(of_part) for part, of_part in parts.items()}
-        return draw_order(
-            sizes, seed=self.seed, stream=stream, weights=weights, rare_classes=self._rare_classes(), pixels=counts
-        )
-
     def _rare_classes(self) -> RareClassSampling | None:
         """Returns what the configuration asks for, or else the strategy."""
         if self.rare_class_sampling is not None or self.trainer is None:
             return self.rare_class_sampling
         requests = getattr(self._module().strategy, "requests", ())
         return next((one for one in requests if isinstance(one, RareClassSampling)), None)
-
-    def _class_counts(self) -> dict[StreamName, NDArray[np.uint32]]:
-        """Counts the pixels of each class in each mask of the labelled streams, if rare classes are drawn."""
-        sampling = self._rare_classes()
-        if sampling is None:
-            return {}
-        for stream, names in self._declared_streams().items():
-            if stream == "target" or stream in self._counts:
-                continue
-            reader = self.sides["source" if stream == "source" else "target"].mask_reader
-            self._counts[stream] = class_counts(
-                names,
-                len(self.classes),
-                read_mask=reader.read_ids,
-                to_classes=reader.to_classes,
-                mask_file=reader.file,
-                key=reader.describe(),
-                title=stream,
-                workers=None if self.workers else 0,
-                skip_bad_files=self.on_bad_file == "skip",
-            )
-            left_out = left_out_classes(self._counts[stream], sampling, self.classes)
-            if left_out:
-                rank_zero_info(f"{stream}: no draw asks for {'; '.join(left_out)}.")
-        return self._counts
 
     def _evaluation_loaders(self, split: Split) -> list[DataLoader[Any]]:
         loaders: list[DataLoader[Any]] = []
@@ -475,19 +388,7 @@ class CrossDomainDataModule(LightningDataModule):
 
     @cached_property
     def _to_predict(self) -> tuple[Side, Names]:
-        role, _, split = self.predict.partition("/")
-        if role in get_args(DomainName) and split in get_args(Split):
-            side = self.sides.get(cast(DomainName, role))
-            if side is None:
-                raise ValueError(f"data.predict is {self.predict}, but there is no {role} domain.")
-            names = side.splits[cast(Split, split)]
-            if not len(names):
-                raise ValueError(f"data.predict is {self.predict}, but this split is empty.")
-            return side, names
-        target = self.domains.get("target")
-        value_range = target.value_range if isinstance(target, FileDomain) else None
-        domain, found = images_to_predict(self.predict, value_range)
-        return Side("target", domain, "data.predict", self.classes), found
+        return images_to_predict(self.predict, self.sides, self.classes)
 
     def _whole_image_loader(self, dataset: DomainDataset, what: str) -> DataLoader[Any]:
         rank, world_size = self._rank_and_world_size()

@@ -1,26 +1,48 @@
-"""The images of a folder, or one image, that are to be predicted."""
+"""The images that are to be predicted: a split, a folder, or one image."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import cast, get_args
 
+from datamodules.batch import DomainName
+from datamodules.domain import Split
+from datamodules.file_domain import FileDomain
 from datamodules.folder_domain import FolderDomain
 from datamodules.names import Names
 from datamodules.reading import SUFFIXES
+from datamodules.side import Side
 
 
-def images_to_predict(predict: str, value_range: tuple[float, float] | None) -> tuple[FolderDomain, Names]:
+def images_to_predict(predict: str, sides: Mapping[DomainName, Side], classes: Sequence[str]) -> tuple[Side, Names]:
     """Finds them.
 
     Args:
-        predict: path of a folder of images, or of one image.
-        value_range: as in ``FolderDomain``.
+        predict: a split such as ``target/test``, or the path of a folder of images, or of one image.
+        sides: the domains of the run; a folder is read with the ``value_range`` of the target.
+        classes: the class names of the run.
 
     Returns:
-        A domain that reads them, and their names in it.
+        What reads them, and their names in it.
 
     Raises:
-        FileNotFoundError: if there is no such path.
-        ValueError: if there is no image, or it is not clear which is meant.
+        FileNotFoundError: if there is no such path, or no image in it.
+        ValueError: if the split is not there or empty, or it is not clear which image is meant.
     """
+    role, _, split = predict.partition("/")
+    if role in get_args(DomainName) and split in get_args(Split):
+        side = sides.get(cast(DomainName, role))
+        if side is None:
+            raise ValueError(f"data.predict is {predict}, but there is no {role} domain.")
+        names = side.splits[cast(Split, split)]
+        if not len(names):
+            raise ValueError(f"data.predict is {predict}, but this split is empty.")
+        return side, names
+    target = sides["target"].domain if "target" in sides else None
+    domain, names = _in_path(predict, target.value_range if isinstance(target, FileDomain) else None)
+    return Side("target", domain, "data.predict", classes), names
+
+
+def _in_path(predict: str, value_range: tuple[float, float] | None) -> tuple[FolderDomain, Names]:
     path = Path(predict)
     if not path.exists():
         raise FileNotFoundError(

@@ -52,18 +52,7 @@ def crop_pictures(
     """
     pictures: dict[str, list[Picture]] = {}
     for stream, names in streams.items():
-        side = data.sides["source" if stream == "source" else "target"]
-        dataset = DomainDataset(
-            side.domain,
-            side.role,
-            names,
-            channels=data.channels,
-            read_mask=None if stream == "target" else side.mask_reader,
-            transform=data.transform,
-            seed=data.seed,
-            stream=stream,
-            strong_view=data.strong_view and stream == "target",
-        )
+        dataset = data.training_dataset(stream, names)
         pictures[stream] = _from_all_over(len(names), _CROPS, partial(_crop, dataset, colors))
     return pictures
 

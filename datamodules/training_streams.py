@@ -1,0 +1,101 @@
+"""Which images are in the training streams."""
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import get_args
+
+from datamodules.batch import DomainName, StreamName
+from datamodules.names import Names
+from datamodules.side import Side
+from datamodules.target_labels import choose_labels, parse_labels
+
+
+class TrainingStreams:
+    """Chooses the images of each stream; only the target labels that were given come into one.
+
+    Args:
+        sides: the domains of the run.
+        labels: the target labels that training may use, as ``data.labels`` spells them.
+        seed: decides which images a number, a share or groups take.
+
+    Raises:
+        ValueError: if a number of labels is out of bounds.
+    """
+
+    def __init__(self, sides: Mapping[DomainName, Side], labels: int | float | str | None, seed: int) -> None:
+        self.sides = sides
+        self.labels = labels
+        self.seed = seed
+        self._labels = parse_labels(labels)
+
+    @cached_property
+    def labelled_names(self) -> Names:
+        """The target training images whose labels are given for training, sorted.
+
+        Raises:
+            FileNotFoundError: if the list file does not exist.
+            ValueError: if labels are asked for that do not exist.
+        """
+        if self._labels == "none":
+            return Names()
+        if "target" not in self.sides:
+            raise ValueError(f"data.labels is {self.labels}, but there is no target domain.")
+        target = self.sides["target"]
+        chosen = choose_labels(self._labels, target.splits["train"], target.domain, self.seed)
+        target.require_masks(chosen, f"data.labels is {self.labels}")
+        return Names(sorted(chosen))
+
+    def choose(
+        self, required: Iterable[StreamName], optional: Iterable[StreamName] = (), strategy: str = "The strategy"
+    ) -> dict[StreamName, Names]:
+        """Returns the images of the streams that a strategy gets: the required ones, and the optional ones there are.
+
+        Args:
+            required: streams without which it cannot train.
+            optional: streams that it can use.
+            strategy: its name, for errors.
+
+        Raises:
+            ValueError: if a required stream is not to be had, or a source image has no mask.
+        """
+        required, optional = list(required), list(optional)
+        for stream in (*required, *optional):
+            if stream not in get_args(StreamName):
+                raise ValueError(
+                    f"{strategy} declares the stream {stream!r}; streams are {', '.join(get_args(StreamName))}."
+                )
+        names: dict[StreamName, Names] = {}
+        for stream in get_args(StreamName):
+            if stream in required or stream in optional:
+                found = self._stream(stream)
+                if len(found):
+                    names[stream] = found
+                elif stream in required:
+                    raise ValueError(self._lack(stream, strategy))
+        return names
+
+    def _stream(self, stream: StreamName) -> Names:
+        if stream == "labelled_target":
+            return self.labelled_names
+        if stream not in self.sides:
+            return Names()
+        names = self.sides[stream].splits["train"]
+        if stream == "source" and len(names):
+            hint = ""
+            target = self.sides.get("target")
+            if target is not None and len(target.splits["train"]) and target.domain.has_mask(target.splits["train"][0]):
+                hint = " The target's have masks: are source and target swapped?"
+            self.sides["source"].require_masks(names, "source images are trained with their masks", hint)
+        return names
+
+    def _lack(self, stream: StreamName, strategy: str) -> str:
+        role: DomainName = "source" if stream == "source" else "target"
+        if stream == "labelled_target":
+            needs = f"{strategy} requires labelled target images, but"
+            if role in self.sides:
+                return f"{needs} data.labels is {self.labels}. Set data.labels to a number, a list file or all."
+        else:
+            needs = f"{strategy} requires {role} images, but"
+        if role not in self.sides:
+            return f"{needs} there is no {role} domain: data.{role} is not given."
+        return f"{needs} the split {role}/train is empty."
