@@ -231,7 +231,13 @@ class CrossDomainDataModule(LightningDataModule):
         masks = self._masks_given()
         ids: set[int] = set()
         for role, name in masks:
-            ids |= set(np.flatnonzero(np.bincount(self.sides[role].mask_reader(name).ravel())).tolist())
+            try:
+                mask = self.sides[role].mask_reader(name)
+            except (ValueError, OSError):
+                if self.on_bad_file == "raise":
+                    raise
+                continue
+            ids |= set(np.flatnonzero(np.bincount(mask.ravel())).tolist())
             if len(ids - {IGNORE}) == len(self.classes):
                 break
         absent = [name for index, name in enumerate(self.classes) if index not in ids]

@@ -96,7 +96,10 @@ class Side:
             return
         self._channels_said = True
         for name in names[:: math.ceil(len(names) / 4) or 1]:
-            found = self.domain.read_image(name).shape[2]
+            try:
+                found = self.domain.read_image(name).shape[2]
+            except (ValueError, OSError):  # said, or skipped, where it is read in earnest
+                continue
             if (found, channels) in CHANNEL_CONVERSIONS:
                 rank_zero_warn(
                     f"{self.role}: {CHANNEL_CONVERSIONS[found, channels]}, because data.channels is {channels}."

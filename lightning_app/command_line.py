@@ -224,6 +224,8 @@ def run(args: Sequence[str] | None, command_line: type[CommandLine] = CommandLin
         lambda record: "litlogger" not in record.getMessage()
     )
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # The tuples of an albumentations transform are lists in a recorded config, which it takes as well.
+    warnings.filterwarnings("ignore", message=r"\s*Dump of a value that does not round-trip: a tuple")
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning 2.6 under torch 2.15
     # A score needs no callback of the training.
     warnings.filterwarnings("ignore", message=".*callbacks used to create the checkpoint.*")

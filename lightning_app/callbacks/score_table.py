@@ -57,9 +57,10 @@ class ScoreTable(Callback):
 
 def score_table(classes: list[str], scores: dict[str, Scores]) -> Table:
     """Makes the terminal's table: one row a score or class, one column a domain, in percent."""
-    table = Table("", *scores)
+    table = Table("", *(place.replace("/", "/\n") for place in scores))
+    table.columns[0].overflow = "fold"
     for column in table.columns[1:]:
-        column.justify = "right"
+        column.justify, column.overflow = "right", "fold"
     for name in dict.fromkeys(name for one in scores.values() for name in _summary(one)):
         table.add_row(name, *(f"{100 * _summary(one)[name]:.1f} %" for one in scores.values()))
     table.add_section()

@@ -10,7 +10,7 @@ import torch
 from lightning import LightningModule, Trainer
 from torch import Tensor
 
-from datamodules.batch import Batch, StreamName
+from datamodules.batch import Batch, RareClassSampling, StreamName
 from datamodules.cross_domain_data_module import CrossDomainDataModule
 from datamodules.domain import Domain
 from datamodules.folder_domain import FolderDomain
@@ -28,6 +28,7 @@ class Declares:
     def __init__(self, required: Sequence[StreamName], optional: Sequence[StreamName] = ()) -> None:
         self.required_streams = required
         self.optional_streams = optional
+        self.requests: Sequence[RareClassSampling] = ()
 
 
 class Recorder(LightningModule):
@@ -228,22 +229,109 @@ def test_labels_that_do_not_exist_are_refused(make_folder: MakeFolder, tmp_path:
 # Order
 
 
+RARE = RareClassSampling(temperature=0.1, minimum_pixels=10, minimum_crop_pixels=20)
+
+
 @pytest.mark.parametrize("workers", [0, 2])
-def test_interrupted_and_resumed_equals_uninterrupted(make_folder: MakeFolder, tmp_path: Path, workers: int) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"rare_class_sampling": RARE, "largest_class_share": 0.5, "strong_view": True, "on_bad_file": "skip"},
+    ],
+    ids=["plain", "rare classes, two views, a broken file"],
+)
+def test_interrupted_and_resumed_equals_uninterrupted(
+    make_folder: MakeFolder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    recwarn: pytest.WarningsRecorder,
+    settings: dict[str, Any],
+    workers: int,
+) -> None:
+    monkeypatch.setenv("SEGUE_CACHE", str(tmp_path / "cache"))
     source, target = make_folder("source", 9), make_folder("target", 6, masks=[])
+    if settings:
+        (source / "images" / "source_03.png").write_bytes(b"garbage")
+        (target / "images" / "target_03.png").write_bytes(b"")
     strategy = Declares(["source", "target"])
-    whole = _fit(_data(source, target, steps_per_epoch=5), strategy, max_epochs=-1, max_steps=12)
+    whole = _fit(_data(source, target, steps_per_epoch=5, **settings), strategy, max_epochs=-1, max_steps=12)
     assert len(whole.seen) == 12
+
+    def _data_again() -> CrossDomainDataModule:
+        return _data(source, target, steps_per_epoch=5, workers=workers, **settings)
 
     options = {"max_epochs": -1, "limit_val_batches": 0}
     first, resumed = Recorder(strategy), Recorder(strategy)
     trainer = _trainer(max_steps=3, **options)
-    trainer.fit(first, _data(source, target, steps_per_epoch=5, workers=workers))
+    trainer.fit(first, _data_again())
     trainer.save_checkpoint(tmp_path / "last.ckpt")
-    _trainer(max_steps=12, **options).fit(
-        resumed, _data(source, target, steps_per_epoch=5, workers=workers), ckpt_path=str(tmp_path / "last.ckpt")
-    )
+    _trainer(max_steps=12, **options).fit(resumed, _data_again(), ckpt_path=str(tmp_path / "last.ckpt"))
     assert _same(first.seen + resumed.seen, whole.seen)
+    for batch in whole.seen if settings else []:
+        assert not {"source_03", "target_03"} & {*batch["source"]["name"], *batch["target"]["name"]}
+        assert batch["target"]["strong"].shape == batch["target"]["image"].shape
+        assert not torch.equal(batch["target"]["strong"], batch["target"]["image"])
+
+
+def test_a_broken_file_ends_a_training_or_is_skipped_and_counted(
+    make_folder: MakeFolder, recwarn: pytest.WarningsRecorder
+) -> None:
+    source = make_folder("source", 9)
+    broken = _data(source, None).splits()["source"]["train"][0]
+    (source / "masks" / f"{broken}.png").write_bytes(b"garbage")
+    strategy = Declares(["source"])
+    with pytest.raises(ValueError, match=rf"{broken}\.png is"):
+        _fit(_data(source, None), strategy)
+    _fit(_data(source, None, on_bad_file="skip"), strategy, max_epochs=3)
+    said = [str(warning.message) for warning in recwarn if "skipped" in str(warning.message)]
+    assert len(said) == 2  # the file once, and the count at the end
+    assert f"skipped source image {broken}" in said[0]
+    assert f"skipped 3 draws of 1 unreadable files: source image {broken} (3 ×)" in said[1]
+
+
+def test_files_that_change_while_training_are_read_as_they_are(make_folder: MakeFolder) -> None:
+    source = make_folder("source", 4)
+    data = _data(source, None)
+    dataset = data.training_dataset("source", data.splits()["source"]["train"])
+    name = dataset.names[0]
+    before = dataset[Draw(0, 0)]["image"]
+    cv2.imwrite(str(source / "images" / f"{name}.png"), np.zeros((12, 16, 3), np.uint8))
+    assert before.any() and not dataset[Draw(0, 0)]["image"].any()
+    cv2.imwrite(str(source / "images" / f"{name}.png"), np.zeros((24, 16, 3), np.uint8))
+    with pytest.raises(ValueError, match=rf"source mask {name} is 16 by 12, but its image is 16 by 24"):
+        dataset[Draw(0, 0)]
+    (source / "images" / f"{name}.png").unlink()
+    with pytest.raises(FileNotFoundError, match=f"there is no image '{name}'"):
+        dataset[Draw(0, 0)]
+
+
+def test_a_strategy_asks_for_rare_classes_and_a_config_wins(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_CACHE", str(tmp_path / "cache"))
+    source = make_folder("source", 12)
+    names = _data(source, None).splits()["source"]["train"]
+    rare = names[3]
+    for name in names:
+        mask = np.zeros((12, 16), np.uint8)
+        mask[:6] = 1
+        mask[0, :8] = 2 if name == rare else 0
+        cv2.imwrite(str(source / "masks" / f"{name}.png"), mask)
+    strategy = Declares(["source"])
+
+    def share_of_rare(requests: list[RareClassSampling], **settings: Any) -> float:
+        strategy.requests = requests
+        module = _fit(_data(source, None, steps_per_epoch=20, **settings), strategy, max_epochs=1)
+        drawn = [name for batch in module.seen for name in batch["source"]["name"]]
+        return drawn.count(rare) / len(drawn)
+
+    sharp, flat = (RareClassSampling(temperature, 5, 0) for temperature in (0.001, 1000.0))
+    assert share_of_rare([]) == pytest.approx(1 / len(names), abs=0.03)
+    assert share_of_rare([sharp]) == 1
+    # Without sharpness each class is as likely as any other: a third of the draws want the one that this image has.
+    flattened = share_of_rare([sharp], rare_class_sampling=flat)
+    assert flattened == pytest.approx(1 / 3 + 2 / 3 / len(names), abs=0.15)
 
 
 def test_epochs_cut_short_by_the_trainer_go_on_where_they_stopped(make_folder: MakeFolder) -> None:
