@@ -21,7 +21,8 @@ class Comparison:
         lowest: smallest ratio of a pair.
         highest: largest ratio of a pair.
         pairs: number of pairs.
-        target: what the ratio shall not exceed; None if there is no target.
+        target: what the ratio shall not exceed; None if there is no such target.
+        least: what the ratio shall reach, where more is better; None if there is no such target.
     """
 
     case: str
@@ -33,10 +34,16 @@ class Comparison:
     highest: float
     pairs: int
     target: float | None = None
+    least: float | None = None
 
     @classmethod
     def of_pairs(
-        cls, case: str, unit: str, pairs: Sequence[tuple[float, float]], target: float | None = None
+        cls,
+        case: str,
+        unit: str,
+        pairs: Sequence[tuple[float, float]],
+        target: float | None = None,
+        least: float | None = None,
     ) -> "Comparison":
         """Summarises pairs.
 
@@ -45,6 +52,7 @@ class Comparison:
             unit: of the measurements.
             pairs: (Segue, reference), each measured one right after the other.
             target: what the ratio shall not exceed.
+            least: what the ratio shall reach, where more is better.
         """
         ratios = [segue / reference for segue, reference in pairs]
         return cls(
@@ -57,4 +65,11 @@ class Comparison:
             max(ratios),
             len(pairs),
             target,
+            least,
         )
+
+    @property
+    def goal(self) -> str:
+        """What the ratio ought to be, such as ``≤ 1.3`` or ``≥ 0.9``."""
+        goals = [(sign, bound) for sign, bound in (("≤", self.target), ("≥", self.least)) if bound is not None]
+        return " and ".join(f"{sign} {bound:g}" for sign, bound in goals) or "–"

@@ -42,7 +42,7 @@ def report(title: str, rows: Iterable[Comparison], path: Path) -> None:
                 f"{row.ratio:.3f}",
                 f"{row.lowest:.2f}–{row.highest:.2f}",
                 f"{row.pairs}",
-                "–" if row.target is None else f"≤ {row.target:g}",
+                row.goal,
             )
     Console().print(table, f"Rows: {path}\n", soft_wrap=True)
 
