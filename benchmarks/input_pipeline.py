@@ -30,6 +30,8 @@ LEAST = {"OpenCV by hand": 0.9, "torchvision.transforms.v2": 1.5}
 
 BATCH_SIZE = 8
 
+_FORMATS = {".jpg": "JPEG", ".png": "PNG"}
+
 
 def input_pipeline(
     pairs: int,
@@ -59,23 +61,17 @@ def input_pipeline(
             root = Path(folder, suffix)
             if not root.exists():
                 write_image_folder(root, size, images, suffix)
-            names = FolderDomain(str(root)).names("train")
-            dataset = labelled_images(root, TrainTransform(crop, scale, strength=strength))
-
-            def read_batch(draws: Sequence[int], dataset: DomainDataset = dataset) -> object:
-                return collate([dataset[Draw(draw % images, draw)] for draw in draws])
-
-            by_hand = OpenCVByHand(root, suffix, crop, scale, strength)
-            torchvision = Torchvision(root, suffix, crop, scale, strength, min(size))
-            ways: list[Callable[[Sequence[int]], object]] = [read_batch]
-            for reference in (by_hand, torchvision):
-                ways.append(
-                    lambda draws, reference=reference: reference([names[draw % images] for draw in draws], draws[0])
-                )
+            ways: list[_Reading | OpenCVByHand | Torchvision] = [
+                _Reading(labelled_images(root, TrainTransform(crop, scale, strength=strength))),
+                OpenCVByHand(root, suffix, crop, scale, strength),
+                Torchvision(root, suffix, crop, scale, strength, min(size)),
+            ]
+            names = list(FolderDomain(str(root)).names("train"))
             for way in ways:
-                way([0])
-            measured = [[_images_per_second(way, batches, turn) for way in ways] for turn in range(pairs)]
-            case = f"{suffix[1:].upper()} {size[1]} × {size[0]} → {crop[1]} × {crop[0]}, scale {scale[0]}–{scale[1]}"
+                way(names[:1], 0)
+            turns = [range(turn * batches, (turn + 1) * batches) for turn in range(pairs)]
+            measured = [[_images_per_second(way, names, turn) for way in ways] for turn in turns]
+            case = f"{_FORMATS[suffix]} {size[1]} × {size[0]} → {crop[1]} × {crop[0]}, scale {scale[0]} to {scale[1]}"
             for column, (reference, least) in enumerate(LEAST.items(), 1):
                 yield Comparison.of_pairs(
                     f"{case}, {strength}, over {reference}",
@@ -105,8 +101,20 @@ def labelled_images(root: Path, transform: TrainTransform) -> DomainDataset:
     )
 
 
-def _images_per_second(read: Callable[[Sequence[int]], object], batches: int, turn: int) -> float:
+class _Reading:
+    """Reads batches as training does."""
+
+    def __init__(self, dataset: DomainDataset) -> None:
+        self.dataset = dataset
+
+    def __call__(self, names: Sequence[str], seed: int) -> object:
+        indices = [self.dataset.names.index(name) for name in names]
+        return collate([self.dataset[Draw(image, seed + place)] for place, image in enumerate(indices)])
+
+
+def _images_per_second(read: Callable[[Sequence[str], int], object], names: Sequence[str], numbers: range) -> float:
     started = time.process_time()
-    for batch in range(turn * batches, (turn + 1) * batches):
-        read(range(batch * BATCH_SIZE, (batch + 1) * BATCH_SIZE))
-    return batches * BATCH_SIZE / (time.process_time() - started)
+    for number in numbers:
+        places = range(number * BATCH_SIZE, (number + 1) * BATCH_SIZE)
+        read([names[place % len(names)] for place in places], places[0])
+    return len(numbers) * BATCH_SIZE / (time.process_time() - started)

@@ -59,9 +59,7 @@ class OpenCVByHand:
         factor = generator.uniform(*self.scale)
         flags, reduction = cv2.IMREAD_COLOR, 1
         if self.suffix == ".jpg" and factor <= 0.5:
-            flags, reduction = (
-                (cv2.IMREAD_REDUCED_COLOR_4, 4) if factor <= 0.25 else (cv2.IMREAD_REDUCED_COLOR_2, 2)
-            )
+            flags, reduction = (cv2.IMREAD_REDUCED_COLOR_4, 4) if factor <= 0.25 else (cv2.IMREAD_REDUCED_COLOR_2, 2)
         image = _imread(self.folder / "images" / f"{name}{self.suffix}", flags)
         mask = _imread(self.folder / "masks" / f"{name}.png", cv2.IMREAD_UNCHANGED)
         region = [min(length, round(side / factor)) for length, side in zip(mask.shape, self.crop, strict=True)]
@@ -115,7 +113,7 @@ class Torchvision:
         self.folder = folder
         self.suffix = suffix
         steps = [
-            v2.RandomResize(*(round(factor * shorter) for factor in scale)),
+            v2.RandomResize(round(scale[0] * shorter), round(scale[1] * shorter) + 1),
             v2.RandomCrop(crop, pad_if_needed=True, fill={tv_tensors.Image: 0, tv_tensors.Mask: IGNORE}),
             v2.RandomHorizontalFlip(0.5),
         ]

@@ -8,9 +8,10 @@ from pathlib import Path
 import cv2
 import torch
 
+from benchmarks.class_index import class_index
 from benchmarks.comparison import Comparison
 from benchmarks.gpu import gpu_steps
-from benchmarks.input_pipeline import input_pipeline
+from benchmarks.input_pipeline import CASES, input_pipeline
 from benchmarks.listing import listing
 from benchmarks.report import report
 from benchmarks.startup import startup
@@ -59,9 +60,14 @@ PARTS = {
         lambda pairs: gpu_steps(pairs, side=64, batch_size=2),
     ),
     "input": Part(
-        "Input: images per second and core over the same by hand with OpenCV (JPEG and PNG mask, 1: as fast)",
+        "Input: images per second and core over the same by hand with OpenCV and over torchvision.transforms.v2",
         input_pipeline,
-        lambda pairs: input_pipeline(pairs, images=2, size=(192, 256)),
+        lambda pairs: input_pipeline(pairs, size=(96, 128), crop=(32, 32), images=2, batches=1, cases=CASES[:1]),
+    ),
+    "index": Part(
+        "Rare classes: masks counted per second over masks only decoded",
+        class_index,
+        lambda pairs: class_index(pairs, size=(32, 64), drawn=2, times=32),
     ),
     "listing": Part(
         "Listing: FolderDomain.names over os.walk and a list of strings",

@@ -1,12 +1,10 @@
 import copy
 import csv
-import math
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
@@ -15,19 +13,21 @@ from tiny import assert_gradients_close
 from benchmarks.comparison import Comparison
 from benchmarks.gpu import STRATEGIES, gpu_steps
 from benchmarks.image_folder import write_image_folder
-from benchmarks.input_pipeline import CROP, batch_by_hand
+from benchmarks.input_pipeline import LEAST, labelled_images
+from benchmarks.input_references import OpenCVByHand, Torchvision
 from benchmarks.report import report
 from benchmarks.speed import main
 from benchmarks.startup import startup
 from benchmarks.strategies import NETWORK, OF_TERMS, back_propagate
 from benchmarks.training_step import InTurns, TwoOptimizersByHand
 from datamodules import CrossDomainDataModule, FolderDomain
-from datamodules.dataset import DomainDataset, MaskReader
 from datamodules.transforms import TrainTransform
 from lightning_app.network import NetworkSpec, SegmentationNetwork
 from lightning_app.segmenter import Segmenter
 from strategies import AdversarialAlignment, SourceOnly, Strategy
 
+# torchvision is about to leave its decoders to another package; until then they are the fastest that it has.
+until_decoders_move = pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the peak of a process")
 
 
@@ -36,12 +36,14 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+@until_decoders_move
 @pytest.mark.parametrize(
     ("part", "units", "pairs"),
     [
         ("step", ["wall ms a step", "CPU ms a step"] * 2, ["1"] * 4),
         ("strategies", ["CPU ms a step"] * 2, ["1"] * 2),
-        ("input", ["images a second"] * 3, ["1"] * 3),
+        ("input", ["images a second"] * 2, ["1"] * 2),
+        ("index", ["masks a second", "masks a CPU second"], ["1"] * 2),
         pytest.param(
             "listing",
             ["wall s", "CPU s", "bytes a file", "peak bytes a file", "private bytes a file"],
@@ -165,33 +167,49 @@ def test_the_part_for_a_gpu_is_refused_without_one(
     assert "the part 'gpu' needs a GPU" in capsys.readouterr().err
 
 
-def test_input_by_hand_reads_what_the_data_set_reads(tmp_path: Path) -> None:
-    # Images of the size of the crop leave nothing to chance.
-    write_image_folder(tmp_path, CROP, 1, ".jpg")
-    domain = FolderDomain(str(tmp_path))
-    names = list(domain.names("train"))
-    transform = TrainTransform(CROP, augmentation="none")
-    dataset = DomainDataset(
-        domain,
-        "source",
-        names,
-        channels=3,
-        read_mask=MaskReader(domain, "source", 10, "label_map"),
-        transform=transform,
-        stream="source",
-    )
-    sample = dataset[0, 0]
-    by_hand = batch_by_hand(tmp_path, names, "none", np.random.default_rng(0))
-    assert torch.equal(by_hand["mask"][0], sample["mask"])
-    assert (by_hand["image"][0].int() - sample["image"].int()).abs().max() <= 2
+@until_decoders_move
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+@pytest.mark.parametrize("over", LEAST)
+def test_input_is_measured_beside_the_same_work(over: str, suffix: str, tmp_path: Path) -> None:
+    # Images of the size of the crop, not scaled, leave nothing but the flip to chance.
+    size = (64, 96)
+    write_image_folder(tmp_path, size, 1, suffix)
+    dataset = labelled_images(tmp_path, TrainTransform(size, augmentation="none"))
+    sample = dataset[0]
+    reference = _reference(over, tmp_path, suffix, size, (1.0, 1.0), "weak")
+    flipped = 0
+    for seed in range(8):
+        images, masks = reference([dataset.names[0]], seed)
+        if not torch.equal(masks[0], sample["mask"]):
+            images, masks = images.flip(-1), masks.flip(-1)
+            flipped += 1
+        assert torch.equal(masks[0], sample["mask"])
+        assert (images[0].int() - sample["image"].int()).abs().max() <= (0 if suffix == ".png" else 2)
+    assert 0 < flipped < 8
 
 
-@pytest.mark.parametrize("augmentation", ["weak", "strong"])
-def test_input_by_hand_augments_small_images_too(augmentation: Any, tmp_path: Path) -> None:
+@until_decoders_move
+@pytest.mark.parametrize("strength", ["weak", "strong"])
+@pytest.mark.parametrize("over", LEAST)
+def test_input_references_augment_small_images_too(over: str, strength: Any, tmp_path: Path) -> None:
     write_image_folder(tmp_path, (64, 96), 2, ".jpg")
     names = FolderDomain(str(tmp_path)).names("train")
+    reference = _reference(over, tmp_path, ".jpg", (48, 48), (0.25, 1.0), strength)
+    ignored = 0
     for seed in range(8):
-        batch = batch_by_hand(tmp_path, names, augmentation, np.random.default_rng(seed))
-        assert batch["image"].shape == (2, 3, *CROP) and batch["image"].dtype == torch.uint8
-        assert batch["mask"].shape == (2, *CROP) and batch["mask"].dtype == torch.uint8
-        assert math.prod(batch["mask"].shape) > (batch["mask"] == 255).sum() > 0
+        images, masks = reference(names, seed)
+        assert images.shape == (2, 3, 48, 48) and images.dtype == torch.uint8 and images.is_contiguous()
+        assert masks.shape == (2, 48, 48) and masks.dtype == torch.uint8
+        ignored += int((masks == 255).sum())
+    assert 0 < ignored < 8 * 2 * 48 * 48
+
+
+@pytest.mark.parametrize(("target", "least", "goal"), [(1.3, None, "≤ 1.3"), (None, 0.9, "≥ 0.9"), (None, None, "–")])
+def test_a_goal_says_which_way_it_lies(target: float | None, least: float | None, goal: str) -> None:
+    assert Comparison.of_pairs("a case", "s", [(1.0, 1.0)], target, least).goal == goal
+
+
+def _reference(over: str, folder: Path, suffix: str, crop: Any, scale: Any, strength: Any) -> Any:
+    if over == "OpenCV by hand":
+        return OpenCVByHand(folder, suffix, crop, scale, strength)
+    return Torchvision(folder, suffix, crop, scale, strength, shorter=64)
