@@ -92,8 +92,8 @@ def test_ids_are_counted_like_any_numbers(runs: list[tuple[int, int]], wide: boo
 
 
 def test_masks_larger_than_what_is_counted_at_once_and_noisy_ones() -> None:
-    mask = np.random.default_rng(0).integers(0, 7, (500, 701), dtype=np.uint8)
-    mask[:250] = 3
+    mask = np.random.default_rng(0).integers(0, 7, (1500, 1501), dtype=np.uint8)
+    mask[:1400] = 3
     np.testing.assert_array_equal(count_ids(mask)[1], np.bincount(mask.ravel()))
     np.testing.assert_array_equal(count_ids(mask[:, ::2])[1], np.bincount(mask[:, ::2].ravel()))
 
