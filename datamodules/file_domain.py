@@ -18,8 +18,6 @@ from datamodules.names import Names, nearest, some
 from datamodules.reading import read_reduced
 from datamodules.splits import NO_SPLIT, SPLITS, check_shares, read_list, split_by_lists, split_by_shares
 
-Shares = tuple[float, float, float]
-
 
 class FileDomain(Domain):
     """Images and masks in files; subclasses say where they are.
@@ -46,14 +44,14 @@ class FileDomain(Domain):
     def __init__(
         self,
         name: str,
-        classes: Sequence[str] | Mapping[int, str] | None,
-        colors: Mapping[str, Sequence[int]] | None,
-        label_map: Mapping[int | str, int | str] | None,
-        mask_channel: int | None,
-        value_range: tuple[float, float] | None,
-        shares: Shares,
-        split_seed: int,
-        group: str | None,
+        classes: list[str] | dict[int, str] | None = None,
+        colors: dict[str, tuple[int, int, int]] | None = None,
+        label_map: dict[int | str, int | str] | None = None,
+        mask_channel: int | None = None,
+        value_range: tuple[float, float] | None = None,
+        shares: tuple[float, float, float] = (0.7, 0.15, 0.15),
+        split_seed: int = 0,
+        group: str | None = None,
     ) -> None:
         if value_range is not None and value_range[0] >= value_range[1]:
             raise ValueError(f"value_range is {list(value_range)}; the first value must be below the second.")

@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.domain import Split
-from datamodules.file_domain import FileDomain, Shares
+from datamodules.file_domain import FileDomain
 from datamodules.mask_reading import MASK_SUFFIXES
 from datamodules.names import Names, nearest, some
 from datamodules.path_pattern import PathPattern
@@ -33,18 +34,7 @@ class FolderDomain(FileDomain):
         lists: the lists of the splits within the root.
         split_names: the names that ``{split}`` stands for, where they are not ``train``, ``val`` and ``test``; null
             for a split that is not there.
-        shares: of train, val and test among the images with masks, where nothing else says what is in the splits.
-        split_seed: another seed gives another split by shares.
-        group: a regular expression. What it finds in a name, or its first group, is what the image belongs to (a
-            drive, a slide, a patient): all of that stay in one split by shares, and ``data.labels`` can count them.
-        classes: the names of the ids in the masks: a list (id = position) or a mapping of ids. None: the ids are those
-            of ``data.classes``.
-        colors: the colour (red, green, blue) of each class, for masks that are RGB images. Where ``classes`` is not
-            given, the classes are these, in this order; ``ignore`` may be among them.
-        label_map: what ids or classes of this domain become: ids or classes of the run, or ``ignore``. Classes of the
-            same name need no entry; ``*`` stands for all that are not the run's.
-        mask_channel: the channel that holds the ids, 0 being the first, for masks of several channels.
-        value_range: the pixel values that become 0 and 1. Needed for 16-bit and float images.
+        settings: the other arguments of ``FileDomain``: classes, colours, label map, value range, shares, groups.
 
     Raises:
         ValueError: if an argument is out of bounds or contradicts another.
@@ -57,18 +47,11 @@ class FolderDomain(FileDomain):
         masks: str = "masks",
         lists: str = "{split}.txt",
         split_names: dict[Split, str | None] | None = None,
-        shares: Shares = (0.7, 0.15, 0.15),
-        split_seed: int = 0,
-        group: str | None = None,
-        classes: list[str] | dict[int, str] | None = None,
-        colors: dict[str, tuple[int, int, int]] | None = None,
-        label_map: dict[int | str, int | str] | None = None,
-        mask_channel: int | None = None,
-        value_range: tuple[float, float] | None = None,
+        **settings: Any,  # noqa: ANN401 - FileDomain says
     ) -> None:
         self.roots = _labelled([root] if isinstance(root, str) else root)
         name = "+".join(self.roots)
-        super().__init__(name, classes, colors, label_map, mask_channel, value_range, shares, split_seed, group)
+        super().__init__(name, **settings)
         self._images = PathPattern(images, SUFFIXES, "images")
         self._masks = PathPattern(masks, MASK_SUFFIXES, "masks")
         if self._images.wildcards != self._masks.wildcards:

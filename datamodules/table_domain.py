@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.file_domain import FileDomain, Shares
+from datamodules.file_domain import FileDomain
 from datamodules.mask_reading import MASK_SUFFIXES
 from datamodules.names import Names, nearest, some
 from datamodules.reading import SUFFIXES
@@ -34,19 +34,7 @@ class TableDomain(FileDomain):
     Args:
         table: the CSV, JSON-lines or text file.
         root: what the paths in it start from; by default the folder of the table.
-        shares: of train, val and test among the images with masks, where there is no column ``split``.
-        split_seed: another seed gives another split by shares.
-        group: a regular expression. What it finds in a name, or its first group, is what the image belongs to (a
-            drive, a slide, a patient): all of that stay in one split by shares, and ``data.labels`` can count them.
-            By default the column ``group`` says, if there is one.
-        classes: the names of the ids in the masks: a list (id = position) or a mapping of ids. None: the ids are those
-            of ``data.classes``.
-        colors: the colour (red, green, blue) of each class, for masks that are RGB images. Where ``classes`` is not
-            given, the classes are these, in this order; ``ignore`` may be among them.
-        label_map: what ids or classes of this domain become: ids or classes of the run, or ``ignore``. Classes of the
-            same name need no entry; ``*`` stands for all that are not the run's.
-        mask_channel: the channel that holds the ids, 0 being the first, for masks of several channels.
-        value_range: the pixel values that become 0 and 1. Needed for 16-bit and float images.
+        settings: the other arguments of ``FileDomain``: classes, colours, label map, value range, shares, groups.
 
     Raises:
         ValueError: if an argument is out of bounds or contradicts another.
@@ -56,19 +44,12 @@ class TableDomain(FileDomain):
         self,
         table: str,
         root: str | None = None,
-        shares: Shares = (0.7, 0.15, 0.15),
-        split_seed: int = 0,
-        group: str | None = None,
-        classes: list[str] | dict[int, str] | None = None,
-        colors: dict[str, tuple[int, int, int]] | None = None,
-        label_map: dict[int | str, int | str] | None = None,
-        mask_channel: int | None = None,
-        value_range: tuple[float, float] | None = None,
+        **settings: Any,  # noqa: ANN401 - FileDomain says
     ) -> None:
         self.table = Path(table)
         self.root = self.table.parent if root is None else Path(root)
         name = self.table.stem
-        super().__init__(name, classes, colors, label_map, mask_channel, value_range, shares, split_seed, group)
+        super().__init__(name, **settings)
 
     @property
     def images(self) -> Names:
