@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         Synthia,
     )
     from datamodules.synthetic_streets import SyntheticStreets
+    from datamodules.table_domain import TableDomain
 
 __all__ = [
     "ACDC",
@@ -40,6 +41,7 @@ __all__ = [
     "PascalVOC",
     "SyntheticStreets",
     "Synthia",
+    "TableDomain",
 ]
 
 _MODULES = {
@@ -57,6 +59,7 @@ _MODULES = {
     "PascalVOC": "presets",
     "SyntheticStreets": "synthetic_streets",
     "Synthia": "presets",
+    "TableDomain": "table_domain",
 }
 
 

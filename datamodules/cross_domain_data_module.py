@@ -4,6 +4,7 @@ import math
 import warnings
 from collections.abc import Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
 import numpy as np
@@ -153,11 +154,14 @@ class CrossDomainDataModule(LightningDataModule):
 
     def prepare_data(self) -> None:
         """Counts the pixels of the classes where rare ones are drawn more often, once on each machine."""
-        if self.trainer is not None and self.trainer.state.fn == "fit":
-            sampling = self._rare_classes()
-            for stream, names in self._declared_streams().items():
-                if sampling is not None and stream != "target":
-                    self._orders.count(stream, names, self._side(stream), sampling)
+        if self.trainer is None or self.trainer.state.fn != "fit" or self._module().strategy is None:
+            return
+        sampling = self._rare_classes()
+        if sampling is None:
+            return
+        for stream, names in self._declared_streams().items():
+            if stream != "target":
+                self._orders.count(stream, names, self._side(stream), sampling)
 
     def setup(self, stage: str) -> None:
         """Warns of classes that no training mask holds, before a fit."""
@@ -431,8 +435,15 @@ class CrossDomainDataModule(LightningDataModule):
 
 
 def _joined(given: DomainSetting) -> Domain:
-    domains = [
-        FolderDomain(domain) if isinstance(domain, str) else domain
-        for domain in (given if isinstance(given, list) else [given])
-    ]
+    listed = given if isinstance(given, list) else [given]
+    for domain in listed:
+        # The command line reads a file that a domain is given as, and hands over its text.
+        if isinstance(domain, str) and ("\n" in domain or Path(domain).is_file()):
+            raise ValueError(
+                "a domain is given as a file. A table is {class_path: TableDomain, init_args: {table: …}}; all else is "
+                "a folder."
+            )
+    if not listed:
+        raise ValueError("an empty list of domains is given; leave the domain out, or name one.")
+    domains = [FolderDomain(domain) if isinstance(domain, str) else domain for domain in listed]
     return domains[0] if len(domains) == 1 else JoinedDomains(domains)

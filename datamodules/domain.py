@@ -50,6 +50,10 @@ class Domain(ABC):
         """Returns those of the images that have no mask."""
         return [name for name in names if not self.has_mask(name)]
 
+    def mask_place(self, name: str) -> str:
+        """Returns where the mask of an image would have to be, for errors; an empty string if in no file."""
+        return ""
+
     @abstractmethod
     def read_image(self, name: str) -> ImageArray:
         """Reads one image as (H, W, C) in RGB order: uint8, or float32 in [0, 1]."""

@@ -63,7 +63,7 @@ class FileDomain(Domain):
         self.name = name
         self.classes = list(colors) if classes is None and colors is not None else classes
         self.label_map = dict(label_map or {})
-        self.value_range = value_range
+        self.value_range = None if value_range is None else (value_range[0], value_range[1])
         self.mask_channel = mask_channel
         self.shares = shares
         self.split_seed = split_seed
@@ -148,10 +148,6 @@ class FileDomain(Domain):
             raise FileNotFoundError(f"image {name!r} has no mask: {self.mask_place(name)} does not exist.")
         return read_mask(path, self._colors, self.mask_channel)
 
-    @abstractmethod
-    def mask_place(self, name: str) -> str:
-        """Returns where the mask of an image ought to be, for errors."""
-
     def group(self, name: str) -> str:
         """Returns what ``group`` finds in a name, or else the name.
 
@@ -181,14 +177,24 @@ class FileDomain(Domain):
 
     @cached_property
     def _split_numbers(self) -> NDArray[np.uint8]:
-        images, own = self.images, {name: SPLITS.index(split) for split, name in self.split_names.items() if name}
+        images = self.images
         if self.own_split(images[0]) is not None:
-            return np.array([own.get(self.own_split(name) or "", NO_SPLIT) for name in images], dtype=np.uint8)
+            return self._own_splits([self.own_split(name) or "" for name in images])
         lists = self.lists()
         if lists:
             return split_by_lists(images, self._listed(lists))
         groups = Names(map(self.group, images)) if self.has_groups else images
         return split_by_shares(images, self.labelled, groups, self.shares, self.split_seed)
+
+    def _own_splits(self, found: Sequence[str]) -> NDArray[np.uint8]:
+        own = {name: SPLITS.index(split) for split, name in self.split_names.items() if name}
+        there = set(found)
+        if not there & own.keys():
+            raise ValueError(
+                f"{self.place} holds the splits {some(sorted(there))}, but none of {', '.join(own)}. Set split_names "
+                "to what train, val and test are called, with null for a split that is not there."
+            )
+        return np.array([own.get(name, NO_SPLIT) for name in found], dtype=np.uint8)
 
     def _listed(self, lists: Sequence[tuple[Split, Path, str]]) -> dict[Split, dict[str, Path]]:
         listed: dict[Split, dict[str, Path]] = {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,9 @@ from datamodules.names import Names, nearest, some
 from datamodules.path_pattern import PathPattern
 from datamodules.reading import SUFFIXES
 from datamodules.splits import SPLITS
+
+LISTS = "{split}.txt"
+"""Where the lists of the splits are, if there are any, unless a domain is told otherwise."""
 
 
 class FolderDomain(FileDomain):
@@ -45,7 +49,7 @@ class FolderDomain(FileDomain):
         root: str | list[str],
         images: str = "images",
         masks: str = "masks",
-        lists: str = "{split}.txt",
+        lists: str = LISTS,
         split_names: dict[Split, str | None] | None = None,
         **settings: Any,  # noqa: ANN401 - FileDomain says
     ) -> None:
@@ -64,6 +68,9 @@ class FolderDomain(FileDomain):
             raise ValueError(f"split_names names {some(unknown)}; the splits are {', '.join(SPLITS)}.")
         self._split_names: dict[Split, str | None] = {split: split for split in SPLITS}
         self._split_names |= split_names or {}
+        named = [name for name in self._split_names.values() if name]
+        if len(set(named)) < len(named):
+            raise ValueError(f"split_names is {split_names}; two splits cannot be the same images.")
         self._lists = lists
 
     @property
@@ -105,11 +112,6 @@ class FolderDomain(FileDomain):
         found = None if captures is None else self._images.find(root, captures)
         if found is not None:
             return found
-        # Any other spelling, such as .Png, is looked for only now: listing a folder for every image would be slow.
-        wanted = root / self._images.folder / inside
-        for path in wanted.parent.iterdir() if wanted.parent.is_dir() else ():
-            if path.suffix.lower() in SUFFIXES and path.with_suffix("").name == wanted.name:
-                return path
         raise FileNotFoundError(f"there is no image {name!r} in {self.place}.")
 
     def mask_path(self, name: str) -> Path | None:
@@ -119,9 +121,10 @@ class FolderDomain(FileDomain):
         return None if captures is None or self.is_withheld(name) else self._masks.find(root, captures)
 
     def mask_place(self, name: str) -> str:
-        """Returns where the mask of an image ought to be, for errors."""
+        """Returns where the mask of an image would have to be, for errors."""
         root, inside = self._root(name)
-        return str(root / next(self._masks.paths(self._images.captures(inside) or ())))
+        others = f" or {', '.join(MASK_SUFFIXES[1:])}" if self._masks.takes_any_suffix else ""
+        return f"{root / next(self._masks.paths(self._images.captures(inside) or ()))}{others}"
 
     def own_split(self, name: str) -> str | None:
         """Returns what stands for ``{split}`` in the pattern of the images."""
@@ -144,6 +147,10 @@ class FolderDomain(FileDomain):
             there = [(split, path, self._prefix(label)) for split, path in own if path.is_file()]
             found += there
             without += [] if there else [str(root)]
+        if not found and self._lists != LISTS:
+            raise FileNotFoundError(
+                f"lists is {self._lists!r}, but {own[0][1]} does not exist, nor does that of another split."
+            )
         if found and without:
             raise FileNotFoundError(f"there is {found[0][1]}, but no list in {some(without)}: each root needs its own.")
         return found
@@ -152,7 +159,13 @@ class FolderDomain(FileDomain):
         """Raises ValueError if there are masks without an image."""
         images = set(self.images)
         for label, root in self.roots.items():
-            orphans = sorted(set(self._masked(label, root)) - images)
+            masked = sorted(self._masked(label, root))
+            twice = [name for name, other in pairwise(masked) if name == other]
+            if twice:
+                raise ValueError(
+                    f"images with two masks in {root / self._masks.folder}: {some(twice)}. Keep one of each."
+                )
+            orphans = [name for name in masked if name not in images]
             if orphans:
                 raise ValueError(
                     f"masks without an image of the same name in {root / self._images.folder}: {some(orphans)} "

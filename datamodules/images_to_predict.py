@@ -18,7 +18,7 @@ def images_to_predict(predict: str, sides: Mapping[DomainName, Side], classes: S
 
     Args:
         predict: a split such as ``target/test``, or the path of a folder of images, or of one image.
-        sides: the domains of the run; a folder is read with the ``value_range`` of the target.
+        sides: the domains of the run; a folder is read with the ``value_range`` of the target, if it has one.
         classes: the class names of the run.
 
     Returns:
@@ -37,8 +37,9 @@ def images_to_predict(predict: str, sides: Mapping[DomainName, Side], classes: S
         if not len(names):
             raise ValueError(f"data.predict is {predict}, but this split is empty.")
         return side, names
-    target = sides["target"].domain if "target" in sides else None
-    domain, names = _in_path(predict, target.value_range if isinstance(target, FileDomain) else None)
+    parts = sides["target"].parts.values() if "target" in sides else ()
+    ranges = {part.value_range for part in parts if isinstance(part, FileDomain)}
+    domain, names = _in_path(predict, ranges.pop() if len(ranges) == 1 else None)
     return Side("target", domain, "data.predict", classes), names
 
 

@@ -51,6 +51,11 @@ class JoinedDomains(Domain):
             lacking += [f"{part}/{name}" for name in self.parts[part].without_mask(inside)]
         return lacking
 
+    def mask_place(self, name: str) -> str:
+        """Returns where the mask of an image would have to be."""
+        domain, inside = self._of(name)
+        return domain.mask_place(inside)
+
     def read_image(self, name: str) -> ImageArray:
         """Reads one image as its domain does."""
         domain, inside = self._of(name)

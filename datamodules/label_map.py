@@ -22,7 +22,8 @@ class LabelMap:
     """A table from ids to class ids.
 
     An id becomes what its own rule says, or else the rule of its class name, or else the class of the run that has
-    this name, or else what ``*`` says. 255 is ignored unless the classes or a rule name it.
+    this name, or else what ``*`` says. 255 is ignored unless classes or a rule name it. Where the ids have no names,
+    they are the run's as they are, or with ``*`` an id without a rule becomes what that says.
 
     Args:
         classes: the names of the ids: a list (id = position), a mapping of ids, or None if the ids are the run's.
@@ -61,7 +62,8 @@ class LabelMap:
             if id_ in self.rules_by_id:
                 continue
             if classes is None:
-                known[id_] = id_
+                if rest is None:
+                    known[id_] = id_
             elif name in by_name:
                 known[id_] = by_name[name]
             elif name == "ignore":
@@ -75,14 +77,18 @@ class LabelMap:
                 f"{key}: the run has no class {some(list(dict.fromkeys(homeless)))}; its classes are "
                 f"{', '.join(run_classes)}. Map each to one of them or to ignore, or all of them by '*': ignore."
             )
-        known |= {id_: self._class_id(value, run_classes) for id_, value in self.rules_by_id.items()}
+        by_rule = {id_: self._class_id(value, run_classes) for id_, value in self.rules_by_id.items()}
+        if classes is None and rest is None:
+            self._refuse_half_a_map(by_rule)
+        known |= by_rule
         known.setdefault(IGNORE, IGNORE)
         self._known_ids = dict(sorted(known.items()))
-        self.reached = sorted({class_id for class_id in known.values() if class_id != IGNORE})
-        self._table = np.full(256, _UNKNOWN, np.uint8)
+        others = self._class_id(rest, run_classes) if classes is None and rest is not None else _UNKNOWN
+        self.reached = sorted({class_id for class_id in (*known.values(), others) if class_id < _UNKNOWN})
+        self._table = np.full(256, others, np.uint8)
         self._large: NDArray[np.uint8] | None = None
-        if max(known) > 255:
-            self._large = np.full(_LARGEST_ID + 1, _UNKNOWN, np.uint8)
+        if max(known) > 255 or others != _UNKNOWN:
+            self._large = np.full(_LARGEST_ID + 1, others, np.uint8)
         for id_, class_id in known.items():
             if id_ <= 255:
                 self._table[id_] = class_id
@@ -103,14 +109,14 @@ class LabelMap:
             ValueError: if an id has no class.
         """
         if not mask.size:  # OpenCV takes no empty array
-            mapped = np.empty(mask.shape, np.uint8)
-        elif mask.dtype == np.uint8:
+            return np.empty(mask.shape, np.uint8)
+        if mask.dtype == np.uint8:
             mapped = cast(MaskArray, cv2.LUT(mask, self._table))
         elif self._large is not None:
             mapped = self._large[mask]
         else:
             mapped = np.where(mask > 255, np.uint8(_UNKNOWN), self._table[np.minimum(mask, 255)])
-        if mapped.size and _holds_unknown(mapped):
+        if _holds_unknown(mapped):
             ids, counts = np.unique(mask[mapped == _UNKNOWN], return_counts=True)
             others = f" (and {some([str(i) for i in ids[1:]])})" if len(ids) > 1 else ""
             raise ValueError(
@@ -132,16 +138,22 @@ class LabelMap:
     def _by_id(self, rules: Mapping[int | str, int | str], own: Mapping[int, str]) -> dict[int, int | str]:
         found: dict[int, int | str] = {}
         for rule, value in rules.items():
-            rule = int(rule) if isinstance(rule, str) and rule.lstrip("-").isdecimal() else rule
-            if isinstance(rule, int):
-                self._check_id(rule, f"rule {rule}: {value}")
-                ids = [rule]
+            if isinstance(rule, bool):
+                raise ValueError(f"{self.key}: YAML reads no, off, yes and on as {rule}; put the class name in quotes.")
+            number = int(rule) if str(rule).lstrip("-").isdecimal() else None
+            if number is not None and str(number) in own.values() and own.get(number) != str(number):
+                raise ValueError(
+                    f"{self.key} names {rule!r}, which is an id and also the name of a class; name the id of the class."
+                )
+            if number is not None:
+                self._check_id(number, f"rule {rule}: {value}")
+                ids = [number]
             else:
                 ids = [id_ for id_, name in own.items() if name == rule]
                 if not ids:
                     raise ValueError(
                         f"{self.key} names {rule!r}, which is no class of the domain; its classes are "
-                        f"{', '.join(dict.fromkeys(own.values()))}.{nearest(rule, own.values())}"
+                        f"{', '.join(dict.fromkeys(own.values()))}.{nearest(str(rule), own.values())}"
                     )
             for id_ in ids:
                 if id_ in found:
@@ -152,7 +164,19 @@ class LabelMap:
                 found[id_] = value
         return found
 
+    def _refuse_half_a_map(self, by_rule: Mapping[int, int]) -> None:
+        # Ids of another data set, mapped in part, would leave the others to pass for the run's.
+        beyond = [id_ for id_, class_id in by_rule.items() if IGNORE not in (id_, class_id) and id_ >= self.class_count]
+        if beyond:
+            raise ValueError(
+                f"{self.key} maps the ids {some([str(id_) for id_ in beyond])}, but says nothing of the others: 0 to "
+                f"{self.class_count - 1} would count as the run's classes. Add '*': ignore, or name what the ids mean "
+                "by classes of the domain."
+            )
+
     def _class_id(self, value: int | str, run_classes: Sequence[str]) -> int:
+        if isinstance(value, bool):
+            raise ValueError(f"{self.key}: YAML reads no, off, yes and on as {value}; put the class name in quotes.")
         if isinstance(value, str) and value.isdecimal() and value not in run_classes:
             value = int(value)
         if value in ("ignore", IGNORE):

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 _WILDCARD = re.compile(r"\*\*/|\*|\{split\}")
@@ -24,9 +25,10 @@ class PathPattern:
     Attributes:
         folder: the folder that holds all that is matched.
         wildcards: what there is of ``**/``, ``*`` and ``{split}``, in order.
+        takes_any_suffix: whether files of all the suffixes match.
 
     Raises:
-        ValueError: if ``**`` does not stand for whole folders.
+        ValueError: if ``**`` does not stand for whole folders, or there is a ``?`` or another ``{…}``.
     """
 
     def __init__(self, pattern: str, suffixes: Sequence[str], key: str) -> None:
@@ -34,6 +36,9 @@ class PathPattern:
         self.suffixes = tuple(suffixes)
         if _WILDCARD.search(pattern) is None:
             pattern = f"{pattern.rstrip('/')}/**/*"
+        strange = re.search(r"\?|\{(?!split\})", pattern)
+        if strange is not None:
+            raise ValueError(f"{key} is {self.pattern!r}; only *, **/ and {{split}} stand for something else.")
         if "**" in pattern.replace("**/", ""):
             raise ValueError(f"{key} is {self.pattern!r}; ** stands for whole folders: write **/ before what follows.")
         pattern = os.path.normpath(pattern) if pattern.startswith("./") else pattern
@@ -46,17 +51,17 @@ class PathPattern:
             for wildcard, literal in zip(self.wildcards, [*self._literals[1:-1], ""], strict=True)
         )
         self._name = re.compile(inner)
-        self._any_suffix = not self._after
+        self.takes_any_suffix = not self._after
         ending = "|".join(map(re.escape, self.suffixes))
         self._path = re.compile(
-            re.escape(self._before) + inner + (f"(?i:{ending})" if self._any_suffix else re.escape(self._after))
+            re.escape(self._before) + inner + (f"(?i:{ending})" if self.takes_any_suffix else re.escape(self._after))
         )
 
     def name(self, path: str) -> str | None:
         """Returns the name of a path with ``/`` between folders, or None if it does not match."""
         if self._path.fullmatch(path) is None:
             return None
-        return path[len(self._before) : path.rindex(".") if self._any_suffix else len(path) - len(self._after)]
+        return path[len(self._before) : path.rindex(".") if self.takes_any_suffix else len(path) - len(self._after)]
 
     def captures(self, name: str) -> Sequence[str] | None:
         """Returns what stands for each wildcard in a name, or None if it is no name of this pattern."""
@@ -73,7 +78,7 @@ class PathPattern:
     def paths(self, captures: Sequence[str]) -> Iterator[str]:
         """Yields the paths that what stands for the wildcards can lead to, one for each suffix that is possible."""
         path = "".join(literal + capture for literal, capture in zip(self._literals, [*captures, ""], strict=True))
-        if not self._any_suffix:
+        if not self.takes_any_suffix:
             yield path
             return
         yield from (path + suffix for suffix in self.suffixes)
@@ -89,7 +94,11 @@ class PathPattern:
         for path in self.paths(captures):
             if (root / path).is_file():
                 return root / path
-        return None
+        if not self.takes_any_suffix:
+            return None
+        wanted = root / next(self.paths(captures))
+        odd = _odd_spellings(wanted.parent, self.suffixes).get(wanted.name.removesuffix(self.suffixes[0]))
+        return None if odd is None else wanted.parent / odd
 
     def walk(self, root: Path) -> Iterator[str]:
         """Yields the names of all files below a root, in no order; a name that two files have comes twice."""
@@ -97,6 +106,18 @@ class PathPattern:
             name = self.name(f"{self.folder}/{path}" if self.folder else path)
             if name is not None:
                 yield name
+
+
+@lru_cache(maxsize=1024)
+def _odd_spellings(folder: Path, suffixes: tuple[str, ...]) -> dict[str, str]:
+    """Returns the files of a folder whose suffix is spelled in both cases, such as .Png, by what stands before it."""
+    usual = {*suffixes, *map(str.upper, suffixes)}
+    try:
+        names = os.listdir(folder)  # noqa: PTH208 - as the strings around it
+    except OSError:
+        return {}
+    parts = [(name, name.rpartition(".")) for name in names]
+    return {stem: name for name, (stem, _, end) in parts if f".{end}".lower() in suffixes and f".{end}" not in usual}
 
 
 def walk_files(folder: Path) -> Iterator[str]:
@@ -122,8 +143,15 @@ def walk_files(folder: Path) -> Iterator[str]:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
-                if entry.is_dir():
+                if _is_folder(entry):
                     below = below or {**above, identity: path}
                     waiting.append((entry.path, f"{inside}{entry.name}/", below))
                 else:
                     yield inside + entry.name
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError as error:
+        raise ValueError(f"{entry.path} cannot be followed: {error.strerror}. Remove or mend this link.") from error

@@ -19,8 +19,8 @@ REDUCTIONS = (1, 2, 4, 8)
 CHANNEL_CONVERSIONS = {
     (1, 3): "grey images are replicated to 3 channels",
     (3, 1): "RGB images are converted to grey",
-    (4, 3): "the alpha channel of RGBA images is dropped",
-    (4, 1): "the alpha channel of RGBA images is dropped and the rest converted to grey",
+    (4, 3): "the fourth channel of images, such as alpha, is dropped",
+    (4, 1): "the fourth channel of images, such as alpha, is dropped and the rest converted to grey",
 }
 """What is done with images whose channels (first number) are not those of the run (second number)."""
 

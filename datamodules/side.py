@@ -87,7 +87,9 @@ class Side:
         self.domain.check_masks()
         lacking = self.domain.without_mask(names)
         if lacking:
-            raise ValueError(f"{self.role} images without a mask: {some(lacking)}; {why}.{hint}")
+            place = self.domain.mask_place(lacking[0])
+            looked = f" Looked for {place}." if place else ""
+            raise ValueError(f"{self.role} images without a mask: {some(lacking)}; {why}.{looked}{hint}")
 
     def say_conversion(self, names: Sequence[str], channels: int) -> None:
         """Warns, once, if images have other channels than the run and are converted."""

@@ -1,5 +1,6 @@
 """Which images are for training, validation and test: by lists, or by shares and a seed."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +18,7 @@ NO_SPLIT = 255
 
 
 def read_list(path: Path) -> dict[str, int]:
-    """Reads a list of image names, one a line, with or without suffix; blank lines and # comments are skipped.
+    """Reads a list of image names, one a line, with or without suffix.
 
     Args:
         path: the text file.
@@ -30,7 +31,7 @@ def read_list(path: Path) -> dict[str, int]:
     """
     lines: dict[str, int] = {}
     for number, line in enumerate(read_text(path).splitlines(), start=1):
-        name = line.split("#", maxsplit=1)[0].strip()
+        name = without_comment(line)
         if not name:
             continue
         if Path(name).suffix.lower() in SUFFIXES:
@@ -53,6 +54,11 @@ def read_text(path: Path) -> str:
         raise ValueError(f"{path} is not UTF-8 text ({error}); save it as UTF-8.") from error
 
 
+def without_comment(line: str) -> str:
+    """Returns a line without the white space around it and without a comment, which begins with a # and a space."""
+    return re.sub(r"(^|\s)#(\s.*)?$", "", line.strip()).strip()
+
+
 def shuffled(names: Iterable[str], seed: int) -> list[str]:
     """Returns names in an order that depends on the seed and on each name alone, on every machine and for ever."""
     return sorted(names, key=lambda name: sha256(f"{seed}/{name}".encode("utf-8", "surrogateescape")).digest())
@@ -73,7 +79,8 @@ def split_by_shares(
     """Splits images so that all of a group are in one split.
 
     The shares are of the labelled images; a split whose share is above 0 gets one group at least, where there are
-    three groups or more with labels. Images without a mask are for training, but not those of a group that is held
+    three groups or more with labels, and no group that would take it far above its share. With fewer groups all are
+    for training. Images without a mask are for training, but not those of a group that is held
     out: they would show in training what is scored.
 
     Args:
@@ -93,17 +100,19 @@ def split_by_shares(
     order = shuffled(sizes, seed)
     total = sum(sizes.values())
     place: dict[str, int] = {}
-    if len(order) >= 3:
-        taken = 0
-        for split in (1, 2):
-            wanted = max(1, round(shares[split] * total)) if shares[split] else 0
-            held = 0
-            # One group is kept for each split that is still to come, and for training.
-            kept = 1 + (split == 1 and shares[2] > 0)
-            while held < wanted and len(order) - taken > kept:
-                place[order[taken]] = split
-                held += sizes[order[taken]]
-                taken += 1
+    for split in (1, 2) if len(order) >= 3 else ():
+        left = max(1, round(shares[split] * total)) if shares[split] else 0
+        # One group is kept for each split that is still to come, and for training.
+        spare = len(order) - 1 - (split == 1 and shares[2] > 0)
+        chosen: list[str] = []
+        for group in order:
+            if sizes[group] <= left and len(chosen) < spare:
+                chosen.append(group)
+                left -= sizes[group]
+        if left and not chosen:  # one large group must not take the place of many
+            chosen = [min(order, key=lambda group: sizes[group])]
+        place |= dict.fromkeys(chosen, split)
+        order = [group for group in order if group not in place]
     return np.array(
         [
             place.get(group, 0) if has_mask else (NO_SPLIT if group in place else 0)

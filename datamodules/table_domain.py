@@ -17,8 +17,9 @@ from datamodules.file_domain import FileDomain
 from datamodules.mask_reading import MASK_SUFFIXES
 from datamodules.names import Names, nearest, some
 from datamodules.reading import SUFFIXES
-from datamodules.splits import SPLITS, read_text
+from datamodules.splits import SPLITS, read_text, without_comment
 
+_TEXT_SUFFIXES = (".txt", ".lst", ".list")
 COLUMNS = ("image", "mask", "split", "group")
 
 
@@ -27,9 +28,9 @@ class TableDomain(FileDomain):
 
     A CSV file has a header with the columns ``image`` and, if wanted, ``mask``, ``split`` and ``group``; a JSON-lines
     file (``.jsonl``) an object with these keys on each line. In a text file each line is an image, or an image and
-    its mask with white space between. A row without a mask is an image without labels. A column ``split`` says
-    ``train``, ``val`` or ``test``; without it the images are split by ``shares``. An image's name is its path without
-    suffix.
+    its mask with white space between, and a comment begins with a # and a space. A row without a mask is an image
+    without labels. A column ``split`` says ``train``, ``val`` or ``test``; without it the images are split by
+    ``shares``. An image's name is its path without suffix.
 
     Args:
         table: the CSV, JSON-lines or text file.
@@ -143,16 +144,20 @@ class TableDomain(FileDomain):
         suffix = self.table.suffix.lower()
         if suffix == ".csv":
             yield from self._read_csv(text)
-        elif suffix in (".jsonl", ".ndjson"):
+        elif suffix == ".jsonl":
             yield from self._read_json_lines(text)
+        elif suffix not in _TEXT_SUFFIXES:
+            raise ValueError(f"{self.table} is no .csv, no .jsonl and no list of files ({', '.join(_TEXT_SUFFIXES)}).")
         else:
             for number, line in enumerate(text.splitlines(), start=1):
-                if line.strip() and not line.lstrip().startswith("#"):
-                    yield number, _image_and_mask(line.strip())
+                if without_comment(line):
+                    yield number, _image_and_mask(without_comment(line))
 
     def _read_csv(self, text: str) -> Iterator[tuple[int, dict[str, str]]]:
         reader = csv.DictReader(text.splitlines())
-        self._check_columns(reader.fieldnames or (), 1)
+        columns = [column.strip() for column in reader.fieldnames or ()]
+        self._check_columns(columns, 1)
+        reader.fieldnames = columns
         for row in reader:
             if None in row:
                 raise ValueError(f"{self.table}, line {reader.line_num}: there are more cells than columns.")
@@ -172,11 +177,15 @@ class TableDomain(FileDomain):
             yield number, {column: "" if cell is None else str(cell) for column, cell in row.items()}
 
     def _check_columns(self, columns: Sequence[str], line: int) -> None:
-        strange = [column for column in columns if column not in COLUMNS]
+        strange = [column for column in columns if column not in COLUMNS or columns.count(column) > 1]
         if strange or "image" not in columns:
+            separators = {";": "semicolons", "\t": "tabs"}
+            found = next((word for sign, word in separators.items() if any(sign in column for column in columns)), None)
+            if found is not None:
+                raise ValueError(f"{self.table}, line {line}: cells are separated by {found}; separate them by commas.")
             raise ValueError(
                 f"{self.table}, line {line}: the columns are {some(columns)}; there must be image, and there can be "
-                "mask, split and group."
+                "mask, split and group, each once."
             )
 
 

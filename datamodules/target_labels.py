@@ -13,7 +13,7 @@ from datamodules.splits import read_list, shuffled
 
 @dataclass(frozen=True)
 class Share:
-    """A share of the labelled training images, in (0, 1)."""
+    """A share of the labelled training images, in (0, 1]."""
 
     share: float
 
@@ -43,18 +43,18 @@ def parse_labels(labels: int | float | str | None) -> Labels:
         return "none"
     if isinstance(labels, str):
         text = labels.strip()
-        percent, groups = re.fullmatch(r"(-?[\d.]+)\s*%", text), re.fullmatch(r"(-?\d+)\s+groups?", text)
+        percent, groups = re.fullmatch(r"(-?\d+(?:\.\d+)?)\s*%", text), re.fullmatch(r"(-?\d+)\s+groups?", text)
         if percent is not None:
             return _share(float(percent[1]) / 100, labels)
         if groups is not None:
             if int(groups[1]) < 1:
                 raise ValueError(f"data.labels is {labels}; a number of groups is at least 1.")
             return Groups(int(groups[1]))
-        if re.fullmatch(r"0?\.\d+", text):
+        if re.fullmatch(r"-?\d*\.\d+", text):
             return _share(float(text), labels)
         if not text.lstrip("-").isdecimal():
             return cast(Literal["none", "all"], labels) if labels in ("none", "all") else Path(labels)
-    elif isinstance(labels, float) and not labels.is_integer():
+    elif isinstance(labels, float):
         return _share(labels, labels)
     number = int(labels)
     if number < 0:
@@ -92,10 +92,12 @@ def choose_labels(labels: Labels, names: Sequence[str], target: Domain, seed: in
     return shuffled(having, seed)[:labels]
 
 
-def _share(share: float, spelled: object) -> Share | Literal["all"]:
+def _share(share: float, spelled: float | str) -> Share:
     if not 0 < share <= 1:
         raise ValueError(f"data.labels is {spelled}; a share is above 0 and at most 100%.")
-    return "all" if share == 1 else Share(share)
+    if share == 1 and not str(spelled).endswith("%"):
+        raise ValueError(f"data.labels is {spelled}; write 1 for one image, and 100% for a share.")
+    return Share(share)
 
 
 def _of_groups(number: int, having: Sequence[str], group: Callable[[str], str], seed: int) -> list[str]:

@@ -2,9 +2,12 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
 from pathlib import Path
+from typing import NoReturn
+
+import yaml
 
 from lightning_app import __version__
 
@@ -59,7 +62,8 @@ def main(args: Sequence[str] | None = None) -> None:
         nearest = get_close_matches(arguments[0], COMMANDS, n=1)
         hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
         _refuse(f"there is no command '{arguments[0]}'.{hint} Commands: {', '.join(COMMANDS)}.")
-    _check_config_files(arguments)
+    for path in _config_files(arguments):
+        _check_yaml(path)
 
     _check_packages()
     # A console script does not put the working directory on the path, and `class_path: my_file.MyMethod` needs it.
@@ -88,13 +92,13 @@ def main(args: Sequence[str] | None = None) -> None:
         run(None if args is None else arguments)
 
 
-def _refuse(message: str) -> None:
+def _refuse(message: str) -> NoReturn:
     print(f"lightning: {message}", file=sys.stderr)
     raise SystemExit(2)
 
 
-def _check_config_files(arguments: Sequence[str]) -> None:
-    """Refuses a config file that does not exist before seconds of imports."""
+def _config_files(arguments: Sequence[str]) -> Iterator[Path]:
+    """Yields the config files, and refuses one that does not exist before seconds of imports."""
     for place, word in enumerate(arguments):
         name, equals, value = word.partition("=")
         if name not in ("--config", "-c"):
@@ -102,7 +106,10 @@ def _check_config_files(arguments: Sequence[str]) -> None:
         if not equals:
             value = arguments[place + 1] if place + 1 < len(arguments) else ""
         path = Path(value)
-        if not value or "\n" in value or path.is_file():
+        if not value or "\n" in value:
+            continue
+        if path.is_file():
+            yield path
             continue
         # The folder itself and our own configs; a whole disk takes long to walk.
         beside = path.parent.glob("*.y*ml") if path.parent.is_dir() else []
@@ -110,6 +117,26 @@ def _check_config_files(arguments: Sequence[str]) -> None:
         nearest = get_close_matches(value, around, n=1, cutoff=0.4)
         hint = f" Did you mean {nearest[0]}?" if nearest else ""
         _refuse(f"there is no config file {value} (the working directory is {Path.cwd()}).{hint}")
+
+
+def _check_yaml(path: Path) -> None:
+    """Refuses a file that is no YAML, and one in which a key stands twice: the first would be lost in silence."""
+    try:
+        waiting = [yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)]
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        _refuse(f"{path} is no YAML: {error}\nWhat begins with * or & is written in quotes.")
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, value in node.value:
+                line = key.start_mark.line + 1
+                if str(key.value) in lines:
+                    _refuse(f"{path}, line {line}: {key.value!r} stands in line {lines[str(key.value)]} already.")
+                lines[str(key.value)] = line
+                waiting.append(value)
 
 
 def _check_packages() -> None:

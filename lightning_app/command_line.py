@@ -19,7 +19,13 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 import datamodules.presets  # noqa: F401 - short names
-from datamodules import CrossDomainDataModule, DomainDataModule, FolderDomain, SyntheticStreets  # noqa: F401 - short names
+from datamodules import (  # noqa: F401 - short names
+    CrossDomainDataModule,
+    DomainDataModule,
+    FolderDomain,
+    SyntheticStreets,
+    TableDomain,
+)
 from lightning_app.callbacks.graceful_stop import GracefulStop
 from lightning_app.callbacks.last_checkpoint import LastCheckpoint
 from lightning_app.callbacks.monitor_check import MonitorCheck

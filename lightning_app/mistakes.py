@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 
 from datamodules.cross_domain_data_module import CrossDomainDataModule
 from datamodules.domain import Domain
+from datamodules.joined_domains import JoinedDomains
 from lightning_app.check.options import CheckOptions
 from lightning_app.segmenter import Segmenter
 from strategies.base import Strategy
@@ -43,7 +44,7 @@ def explain(message: str, class_path: str | None = None, arguments: Sequence[str
     lines = re.findall(r"^\s+- (.*)", message, flags=re.MULTILINE)
     said = [line for line in lines if not line.startswith(("Expected a", "Does not validate"))]
     if said:
-        return "\n".join([f"{key[1]}: {line}" if key else line for line in said])
+        return "\n".join(dict.fromkeys(f"{key[1]}: {line}" if key else line for line in said))
     owner = class_path.rpartition(".")[2] if class_path else None
     wrong_option = re.search(r"unrecognized arguments: (?:--)?([\w.]+)|ption '([\w.]+)'", message)
     if wrong_option is not None:
@@ -86,7 +87,7 @@ def _unknown_class(name: str, key: str, bases: list[type]) -> str:
             found.__name__
             for base in bases
             for found in _subclasses(base)
-            if not inspect.isabstract(found) and found is not Wrapper
+            if not inspect.isabstract(found) and found not in (Wrapper, JoinedDomains)
         }
     )
     nearest = get_close_matches(name.rsplit(".", 1)[-1], known, n=1)

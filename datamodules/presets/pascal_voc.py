@@ -38,6 +38,7 @@ class PascalVOC(Preset):
         self,
         root: str,
         classes: list[str] | None = None,
+        colors: dict[str, tuple[int, int, int]] | None = None,
         label_map: dict[int | str, int | str] | None = None,
     ) -> None:
         super().__init__(
@@ -46,5 +47,6 @@ class PascalVOC(Preset):
             images="JPEGImages/*",
             masks="SegmentationClass/*.png",
             lists="ImageSets/Segmentation/{split}.txt",
-            classes=classes or PASCAL_VOC_CLASSES,
+            classes=classes or (PASCAL_VOC_CLASSES if colors is None else None),
+            colors=colors,
         )

@@ -34,8 +34,10 @@ class MonitorCheck(Callback):
             if monitor is None or monitor in known or monitor.startswith("train/loss/"):
                 continue
             instead = get_close_matches(monitor, known, n=3) or known[:3]
+            where = [" and ".join(domains) or "no domain"]
+            where += [f"{role}/val is empty" for role, side in data.sides.items() if not len(side.splits["val"])]
             raise ValueError(
                 f"{type(callback).__name__} monitors '{monitor}', which will not be logged: labelled validation images "
-                f"exist for {' and '.join(domains) or 'no domain'}. Set checkpoint.monitor (or the callback's) to "
+                f"exist for {'; '.join(where)}. Set checkpoint.monitor (or the callback's) to "
                 f"{' or '.join(instead) or 'null: last.ckpt is written all the same'}."
             )

@@ -49,6 +49,7 @@ def file_findings(data: CrossDomainDataModule, survey: Survey) -> list[Finding]:
         *_unreadable(survey, data.on_bad_file),
         *_copies(survey),
         *_flat(survey),
+        *_turned(survey),
         *_conversions(survey, data.channels),
         *_sizes(survey, data.transform),
     ]
@@ -114,6 +115,17 @@ def _pictures(groups: Sequence[Sequence[NamedImage]]) -> str:
 
 def _lines(groups: Sequence[Sequence[NamedImage]]) -> list[str]:
     return [" = ".join(map(str, copies)) for copies in groups]
+
+
+def _turned(survey: Survey) -> Iterator[Finding]:
+    turned = [f"{place} {name}" for place, summary in survey.places.items() for name in summary.turned]
+    if turned:
+        yield Finding(
+            "warning",
+            f"{len(turned)} images are turned by their EXIF data, which is not applied.",
+            "Masks drawn on the turned images do not fit: save the images turned, and without EXIF data.",
+            turned,
+        )
 
 
 def _flat(survey: Survey) -> Iterator[Finding]:

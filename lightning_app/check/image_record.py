@@ -34,6 +34,7 @@ class ImageRecord:
         channels: its channels, as read.
         digest: stands for its pixels: equal pixels, equal digests.
         is_flat: whether all its pixels have one value.
+        is_turned: whether its EXIF data say that it is shown turned.
         means: the mean of each of the run's channels, in [0, 1].
         deviations: their standard deviations.
         mask: whether a mask was read, was left alone, or is not there.
@@ -51,6 +52,7 @@ class ImageRecord:
     channels: int = 0
     digest: bytes = b""
     is_flat: bool = False
+    is_turned: bool = False
     means: tuple[float, ...] = ()
     deviations: tuple[float, ...] = ()
     mask: Literal["read", "left alone", "missing"] = "missing"

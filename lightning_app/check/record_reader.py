@@ -5,9 +5,11 @@ from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
 from itertools import accumulate
+from pathlib import Path
 
 import cv2
 import numpy as np
+from PIL import ExifTags, Image
 from torch.utils.data import Dataset
 
 from datamodules import CrossDomainDataModule
@@ -72,6 +74,8 @@ class RecordReader(Dataset[ImageRecord]):
             header = read_header(files[0])
             record.encoding = f"{header.format}, {header.bits} bits{', palette' if header.palette else ''}"
         image = domain.read_image(record.name)
+        if files:
+            record.is_turned = header.format in ("JPEG", "PNG", "WebP") and _is_turned(files[0])
         record.size, record.channels = (image.shape[0], image.shape[1]), image.shape[2]
         pixels = np.ascontiguousarray(image)
         record.digest = blake2b(pixels.data, digest_size=16, salt=f"{image.shape}".encode()[:16]).digest()
@@ -92,6 +96,11 @@ def _without_names(reason: str, name: str, domain: Domain) -> str:
     for text in (*map(str, files), *(path.name for path in files), name):
         reason = reason.replace(text, "…")
     return reason
+
+
+def _is_turned(path: Path) -> bool:
+    with Image.open(path) as image:
+        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
 
 
 def _statistics(image: ImageArray) -> tuple[tuple[float, ...], tuple[float, ...]]:

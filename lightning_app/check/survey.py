@@ -52,6 +52,7 @@ class Summary:
         unknown_in: the masks that hold each of these.
         ignored: masks with no pixel but ignored ones.
         flat: images of one value.
+        turned: images that are shown turned, by their EXIF data.
         problems: (image, what is wrong).
     """
 
@@ -75,6 +76,7 @@ class Summary:
     unknown_in: dict[int, list[str]] = field(default_factory=dict)
     ignored: list[str] = field(default_factory=list)
     flat: list[str] = field(default_factory=list)
+    turned: list[str] = field(default_factory=list)
     problems: list[tuple[str, Problem]] = field(default_factory=list)
 
     def add(self, record: ImageRecord) -> None:
@@ -97,6 +99,8 @@ class Summary:
             self.brightness[min(int(means.mean() * BRIGHTNESS_BINS), BRIGHTNESS_BINS - 1)] += 1
         if record.is_flat:
             self.flat.append(record.name)
+        if record.is_turned:
+            self.turned.append(record.name)
         if record.ids:
             self._add_mask(record)
 

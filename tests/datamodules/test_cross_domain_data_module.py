@@ -485,7 +485,7 @@ def test_masks_of_0_and_255_get_a_hint(make_folder: MakeFolder) -> None:
 
 @pytest.mark.parametrize(
     ("found", "channels", "said"),
-    [(1, 3, "source: grey images are replicated"), (3, 1, "made grey|converted to grey"), (4, 3, "alpha channel")],
+    [(1, 3, "source: grey images are replicated"), (3, 1, "made grey|converted to grey"), (4, 3, "fourth channel")],
 )
 def test_converted_channels_are_said_once(
     make_folder: MakeFolder, recwarn: pytest.WarningsRecorder, found: int, channels: int, said: str

@@ -129,7 +129,9 @@ def test_masks_without_image_are_listed(make_folder: MakeFolder) -> None:
 
 
 def test_a_missing_mask_is_named(make_folder: MakeFolder) -> None:
-    with pytest.raises(FileNotFoundError, match=r"image 'target_00' has no mask: .*target_00\.png does not exist"):
+    with pytest.raises(
+        FileNotFoundError, match=r"image 'target_00' has no mask: .*target_00\.png or \.tif, .* does not exist"
+    ):
         FolderDomain(str(make_folder(count=1, masks=[]))).read_mask("target_00")
 
 

@@ -40,8 +40,16 @@ def test_a_star_takes_all_that_the_run_does_not_have() -> None:
 
 
 def test_rules_go_by_id_and_by_name() -> None:
-    assert _map(LabelMap(None, {255: 1, "road": 2, 9: "car"}, RUN), 0, 1, 9, 255) == [2, 1, 1, 1]
-    assert _map(LabelMap(None, {"9": "1"}, RUN), 9) == [1]  # as YAML and the command line may spell them
+    assert _map(LabelMap(None, {255: 1, "road": 2, 9: "ignore"}, RUN), 0, 1, 9, 255) == [2, 1, 255, 1]
+    assert _map(LabelMap(None, {"0": "1"}, RUN), 0) == [1]  # as YAML and the command line may spell them
+
+
+def test_where_ids_have_no_names_a_star_takes_all_without_a_rule() -> None:
+    label_map = LabelMap(None, {7: "road", 26: "car", 300: 1, "*": "ignore"}, RUN)
+    assert _map(label_map, 0, 1, 7, 26, 99, 255) == [255, 255, 0, 1, 255, 255]
+    assert _map(label_map, 0, 7, 300, 301, dtype=np.uint16) == [255, 0, 1, 255]
+    assert label_map.reached == [0, 1]
+    assert LabelMap(None, {7: "road", "*": "sky"}, RUN).reached == [0, 2]
 
 
 def test_a_class_named_ignore_is_ignored() -> None:
@@ -77,6 +85,10 @@ def test_an_unknown_id_is_named_and_counted() -> None:
         (CITY, {"*": 255, "truck": 3}, r"maps to class id 3; the run's are 0 to 2, and 255 is ignore"),
         (CITY, {"*": 255, 27: 1, "truck": "car"}, r"has two rules about id 27 \(truck\): by its number and by its"),
         (CITY, {"*": 255, 70000: 1}, r"70000 is no id of a mask; they are 0 to 65535"),
+        (CITY, {"*": 255, True: "car"}, r"YAML reads no, off, yes and on as True; put the class name in quotes"),
+        (CITY, {"*": 255, "truck": False}, r"YAML reads no, off, yes and on as False"),
+        ({0: "1", 1: "road"}, {1: "car", "*": 255}, r"names 1, which is an id and also the name of a class"),
+        (None, {7: "road", 26: "car"}, r"maps the ids 7, 26, but says nothing of the others: 0 to 2 would count as"),
         (None, {-1: 0}, r"-1 is no id of a mask"),
         (None, {0: 300}, r"maps to class id 300"),
         ({-1: "plate"}, {"plate": "ignore"}, r"-1 is no id of a mask"),

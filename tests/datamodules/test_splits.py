@@ -12,8 +12,9 @@ SHARES = (0.7, 0.15, 0.15)
 
 def test_a_list_has_names_with_or_without_suffix(tmp_path: Path) -> None:
     path = tmp_path / "train.txt"
-    path.write_text("# drives\n\na.jpg\n sub/b.PNG # the second\nc.v2\nd.tif\n", encoding="utf-8-sig")
-    assert read_list(path) == {"a": 3, "sub/b": 4, "c.v2": 5, "d": 6}
+    text = "# drives\n#\na.jpg\n sub/b.PNG # the second\nc.v2\nd.tif\np#1\n#2.png\n"
+    path.write_text(text, encoding="utf-8-sig")
+    assert read_list(path) == {"a": 3, "sub/b": 4, "c.v2": 5, "d": 6, "p#1": 7, "#2": 8}
 
 
 def test_a_name_listed_twice_is_refused(tmp_path: Path) -> None:
@@ -80,6 +81,15 @@ def test_groups_are_never_torn_whatever_the_groups(
     if len(with_labels) >= 3:
         assert held_out == {split for split in (1, 2) if shares[split]}
     assert all(shares[split] for split in held_out)
+
+
+def test_a_large_group_does_not_take_the_place_of_many_small_ones() -> None:
+    groups = ["large"] * 97 + ["a", "b", "c"]
+    names = [f"{index:03d}" for index in range(100)]
+    for seed in range(6):
+        found = _split(names, groups, seed)
+        assert all(found[name] == 0 for name in names[:97])
+        assert {1, 2} <= {found[name] for name in names[97:]}
 
 
 @given(st.permutations([f"{index:02d}" for index in range(12)]), st.integers(0, 2))

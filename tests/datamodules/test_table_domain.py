@@ -23,7 +23,7 @@ def test_a_csv_names_images_masks_splits_and_groups(make_folder: MakeFolder) -> 
         ("images/target_02.png", "", "train", "drive 0"),
         ("images/target_03.png", "masks/target_03.png", "test", "drive 1"),
     ]
-    domain = _table(root, "image,mask,split,group\n" + "\n".join(map(",".join, rows)))
+    domain = _table(root, "image, mask,split ,group\n" + "\n".join(map(",".join, rows)))
     assert domain.names("train") == ["images/target_00", "images/target_02"]
     assert domain.names("val") == ["images/target_01"]
     assert [domain.has_mask(name) for name in domain.images] == [True, True, False, True]
@@ -81,6 +81,9 @@ def test_groups_of_a_column_stay_together(make_folder: MakeFolder) -> None:
         ("a.csv", "image,label\n", r"line 1: the columns are image, label; there must be image, and there can be mask"),
         ("a.csv", "path\na.png\n", r"line 1: the columns are path; there must be image"),
         ("a.csv", "", r"line 1: the columns are"),
+        ("a.csv", "image;mask\n", r"line 1: cells are separated by semicolons; separate them by commas"),
+        ("a.csv", "image,mask,mask\n", r"line 1: the columns are image, mask, mask; there must be .* each once"),
+        ("a.tsv", "image\tmask\n", r"a\.tsv is no \.csv, no \.jsonl and no list of files \(\.txt"),
         ("a.csv", "image\n", r"a\.csv lists no image"),
         ("a.csv", "image\nimages/target_00.png\nimages/nowhere.png\n", r"line 3: image .*nowhere\.png does not exist"),
         ("a.csv", "image,mask\nimages/target_00.png,masks/x.png\n", r"line 2: mask .*x\.png does not exist"),

@@ -24,6 +24,23 @@ def test_a_wrong_value_is_answered_by_our_sentence_alone(
     assert message in error and "Subtypes" not in error
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data:\n  init_args:\n    label_map: {car: ignore, car: road}\n", "line 3: 'car' stands in line 3 already"),
+        ("seed_everything: 0\ntrainer: {}\nseed_everything: 1\n", "line 3: 'seed_everything' stands in line 1 already"),
+        ("data:\n  init_args:\n    label_map: {*: ignore}\n", "is no YAML"),
+    ],
+)
+def test_a_config_that_says_two_things_or_none_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, message: str
+) -> None:
+    (tmp_path / "wrong.yaml").write_text(text)
+    said = refused(capsys, "fit", "--config", str(tmp_path / "wrong.yaml"))
+    assert message in said
+    assert "*" not in text or "written in quotes" in said
+
+
 def test_an_error_in_a_worker_is_shown_without_its_traceback(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for split in ("images", "masks"):
         Path("own", split).mkdir(parents=True)

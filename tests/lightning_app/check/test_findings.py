@@ -158,9 +158,11 @@ def test_unknown_colours_are_one_finding(check: Check, roots: Roots) -> None:
 
 
 def test_rules_about_ids_that_never_occur(check: Check) -> None:
-    finding = gravest(check(source={"label_map": {33: "car", 40: "ignore"}}))
+    finding = gravest(check(source={"classes": ["road", "sky", "car"], "label_map": {33: "car", 40: "ignore"}}))
     assert (
-        finding.severity == "warning" and "33, 40" in finding.what and list(finding.items) == ["33: car", "40: ignore"]
+        finding.severity == "warning"
+        and "40, 255" in finding.what
+        and list(finding.items) == ["40: ignore", "255: car"]
     )
     (note,) = check(source={"label_map": {40: "ignore"}}).findings
     assert note.severity == "note"
@@ -259,3 +261,15 @@ def test_groups_in_two_splits(check: Check) -> None:
     finding = gravest(check(source={"group": r"\d+$"}))
     assert finding.severity == "warning" and "2 groups are in more than one split" in finding.what
     assert list(finding.items) == ["0: train, val, test", "1: train, val, test"]
+
+
+def test_images_turned_by_their_exif_data(check: Check, roots: Roots) -> None:
+    path = roots["source"] / "images" / "train_0.png"
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    image = Image.open(path)
+    image.save(path.with_suffix(".jpg"), exif=exif)
+    path.unlink()
+    finding = gravest(check())
+    assert finding.severity == "warning" and "1 images are turned by their EXIF data" in finding.what
+    assert list(finding.items) == ["source/train train_0"]
