@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL.PngImagePlugin import PngImageFile
 
 from datamodules.image_header import MOST_BYTES, PNG_END, ImageHeader, image_format
+from datamodules.png import decode_png, suits_gdal
 from datamodules.tiff import decode_tiff, read_tiff_header
 
 _HEAD = 2**16
@@ -82,6 +83,8 @@ def _decode(data: bytes, header: ImageHeader, reduction: int, raw: bool) -> NDAr
             raise ValueError("it is cut off")
         values: NDArray[Any] = np.load(BytesIO(data), allow_pickle=False)
         return values
+    if header.format == "PNG" and suits_gdal(data, header, raw):
+        return decode_png(data, header)
     if header.format == "PNG" and PNG_END not in data[-2048:] and PNG_END not in data:
         raise ValueError("it is cut off")
     if header.format == "WebP" and len(data) < 8 + int.from_bytes(data[4:8], "little"):
