@@ -129,7 +129,7 @@ def _count_part(pixels: NDArray[Any]) -> NDArray[np.int64]:
     if 2 * len(with_end) >= len(words):
         return np.bincount(pixels)
     inside = np.flatnonzero(words[with_end].view(np.bool_))
-    last = np.append(8 * with_end[inside // 8] + inside % 8, np.arange(whole, pixels.size))
+    last = np.append((with_end[inside >> 3] << 3) + (inside & 7), np.arange(whole, pixels.size))
     return np.bincount(pixels[last], weights=np.diff(last, prepend=-1)).astype(np.int64)
 
 
