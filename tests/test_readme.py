@@ -53,10 +53,29 @@ def test_the_table_of_methods_is_what_the_command_prints() -> None:
     assert rows == [COLUMNS, *(describe(method) for method in methods())]
 
 
-@pytest.mark.parametrize("page", [*PAGES, "benchmarks/README.md", "CONTRIBUTING.md"])
+def test_every_domain_of_the_page_of_data_sets_is_one_that_the_command_line_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shown = blocks("docs/datasets.md", "yaml")
+    assert len(shown) > 10
+    for block in shown:
+        settings = yaml.safe_load(block)
+        settings = settings if "data" in settings else {"data": {"init_args": settings}}
+        Path("shown.yaml").write_text(yaml.safe_dump(settings))
+        with pytest.raises(SystemExit) as left:
+            main(["fit", "--config", str(ROOT / "configs/base.yaml"), "--config", "shown.yaml", "--print_config"])
+        said = capsys.readouterr()
+        assert left.value.code in (0, None), f"{block}{said.err}"
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, "benchmarks/README.md", "CONTRIBUTING.md", "docs/datasets.md", "docs/check.md"]
+)
 def test_every_file_and_target_that_a_page_names_exists(page: str) -> None:
     text = (ROOT / page).read_text()
     for path in re.findall(r"\]\(([^)h#][^)]*)\)|(?<![\w/])(configs/[\w/]+\.yaml)", text):
-        assert (ROOT / (path[0] or path[1])).exists(), path
+        place = (ROOT / page).parent / path[0].partition("#")[0] if path[0] else ROOT / path[1]
+        assert place.exists(), path
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
     assert set(re.findall(r"`?make ([a-z]+)", text)) <= set(targets) | {"NAME"}
