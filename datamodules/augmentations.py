@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Literal, TypeAlias
 
 import albumentations
+import cv2
 import numpy as np
 from albumentations import BaseCompose, BasicTransform
 
@@ -85,6 +86,10 @@ def checked_transforms(transforms: Sequence[Transform], crop: tuple[int, int], c
                 raise ValueError(f"data.augmentation: {_name(part)} would move some channels and leave the mask.")
             if getattr(part, "fill_mask", None) == 0:
                 part.fill_mask = float(IGNORE)
+            if getattr(part, "mask_interpolation", None) not in (None, cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT):
+                raise ValueError(
+                    f"data.augmentation: {_name(part)} interpolates masks. Set its mask_interpolation to 0 (nearest)."
+                )
         _try_out(transform, crop, channels)
     return checked
 

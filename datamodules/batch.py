@@ -26,7 +26,7 @@ class DomainBatch(TypedDict):
         strong: (B, C, H, W), the same crops as ``image`` with colours changed; in the stream ``target`` where it is
             asked for.
         domain: the domain the images are of; validation and test read it.
-        part: which of several domains in that role; an empty string where there is one.
+        part: which of several domains in that role, if all are of one; an empty string where there is one domain.
         skipped: (name, reason) of the files that could not be read and were replaced by others.
     """
 

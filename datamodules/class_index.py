@@ -16,9 +16,10 @@ from torch.utils.data import Dataset, Sampler
 from datamodules.batch import IGNORE
 from datamodules.class_cache import ClassCache, stamp_files
 from datamodules.loaders import WatchedLoader, take_in_hand
+from datamodules.skipped_files import is_fault_of_file
 
-_Counted = tuple[NDArray[np.uint32], dict[int, Exception]]
-"""(N, classes) pixel counts, and what was wrong with which of the N masks."""
+_Counted = tuple[NDArray[np.uint32], dict[int, Exception], bool]
+"""(N, classes) pixel counts, what was wrong with which of the N masks, and whether that can be passed over."""
 
 _MASKS_AT_ONCE = 16
 _PIXELS_AT_ONCE = 2**21  # what is worked out beside them stays in the processor's cache, and each part costs 25 µs
@@ -86,10 +87,10 @@ def class_counts(
     try:
         with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
             task = progress.add_task(f"{title}: counting classes", total=len(missing))
-            for chunk, (counted, errors) in zip(chunks, loader, strict=True):
+            for chunk, (counted, errors, goes_on) in zip(chunks, loader, strict=True):
+                if not goes_on:
+                    raise list(errors.values())[-1]
                 for place, error in errors.items():
-                    if not skip_bad_files:
-                        raise error
                     rank_zero_warn(f"{title} mask {names[chunk[place]]} counts as one without pixels: {error}")
                 counts[chunk], known[chunk] = counted, True
                 known[chunk[list(errors)]] = False
@@ -154,18 +155,23 @@ class _Counts(Dataset[_Counted]):
         counts: NDArray[np.uint32] = np.zeros((len(names), self.classes), np.uint32)
         errors: dict[int, Exception] = {}
         for place, name in enumerate(names):
+            take_in_hand(f"{self.title} mask {name}")
+            # Errors are handed over rather than raised: a loader would wrap the message in a traceback of its worker.
             try:
-                counts[place] = self._count(name)
+                mask = self.read_mask(name)
             except (ValueError, OSError) as error:
-                # Handed over rather than raised: a loader would wrap the message in a traceback of its worker.
                 errors[place] = error
-                if not self.skip_bad_files:
-                    break
-        return counts, errors
+                if self.skip_bad_files and is_fault_of_file(error):
+                    continue
+                return counts, errors, False
+            try:
+                counts[place] = self._count(name, mask)
+            except ValueError as error:
+                errors[place] = error
+                return counts, errors, False
+        return counts, errors, True
 
-    def _count(self, name: str) -> NDArray[np.uint32]:
-        take_in_hand(f"{self.title} mask {name}")
-        mask = self.read_mask(name)
+    def _count(self, name: str, mask: NDArray[Any]) -> NDArray[np.uint32]:
         ids, pixels = count_ids(mask)
         try:
             classes = self.to_classes(ids[None], name)[0]

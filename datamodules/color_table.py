@@ -49,6 +49,10 @@ class ColorTable:
             raise ValueError("there are 256 ids of classes with colours; there may be at most 255.")
         self._unknown = max(free)
 
+    def __repr__(self) -> str:
+        """Returns the ids by the code of their colour: all that decides what is looked up."""
+        return f"ColorTable({sorted(self._ids.items())})"
+
     def __call__(self, image: NDArray[np.uint8], what: str) -> NDArray[np.uint8]:
         """Looks up every pixel.
 

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 
 from datamodules.batch import IGNORE
 from datamodules.domain import ImageArray, MaskArray
-
-REDUCTIONS = (1, 2, 4, 8)
-"""By how much an image may be reduced when it is read, as JPEG decoders do at little cost."""
+from datamodules.reading import REDUCTIONS
 
 MOST_CHANNELS = 128
 """OpenCV 5 takes no more channels at once."""

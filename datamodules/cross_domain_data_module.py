@@ -140,6 +140,11 @@ class CrossDomainDataModule(LightningDataModule):
         )
         if strong_view:
             self.transform.check_strong_view("data.strong_view is true")
+        if rare_class_sampling is not None and rare_class_sampling.minimum_crop_pixels > crop[0] * crop[1]:
+            raise ValueError(
+                f"data.rare_class_sampling.minimum_crop_pixels is {rare_class_sampling.minimum_crop_pixels}, more than "
+                f"a crop has ({crop[0] * crop[1]}). Lower it."
+            )
         self.rare_class_sampling = rare_class_sampling
         self.strong_view = strong_view
         self.on_bad_file = on_bad_file
@@ -235,13 +240,14 @@ class CrossDomainDataModule(LightningDataModule):
         masks = self._masks_given()
         ids: set[int] = set()
         for role, name in masks:
+            reader = self.sides[role].mask_reader
             try:
-                mask = self.sides[role].mask_reader(name)
+                found = reader.read_ids(name)
             except (ValueError, OSError):
                 if self.on_bad_file == "raise":
                     raise
                 continue
-            ids |= set(np.flatnonzero(np.bincount(mask.ravel())).tolist())
+            ids |= set(np.flatnonzero(np.bincount(reader.to_classes(found, name).ravel())).tolist())
             if len(ids - {IGNORE}) == len(self.classes):
                 break
         absent = [name for index, name in enumerate(self.classes) if index not in ids]
@@ -360,9 +366,12 @@ class CrossDomainDataModule(LightningDataModule):
 
     def _masks_given(self) -> list[tuple[DomainName, str]]:
         streams = self.streams((), ("source", "labelled_target")) if self.trainer is None else self._declared_streams()
-        given: list[tuple[DomainName, str]] = [("target", name) for name in streams.get("labelled_target", [])]
-        given += [("source", name) for name in streams.get("source", [])]
-        return given[:: math.ceil(len(given) / MOST_MASKS_READ) or 1]
+        labelled: dict[DomainName, Names] = {
+            "target": streams.get("labelled_target", Names()),
+            "source": streams.get("source", Names()),
+        }
+        step = math.ceil(sum(map(len, labelled.values())) / MOST_MASKS_READ) or 1
+        return [(role, name) for role, names in labelled.items() for name in names[::step]]
 
     def _rare_classes(self) -> RareClassSampling | None:
         """Returns what the configuration asks for, or else the strategy."""
@@ -405,7 +414,10 @@ class CrossDomainDataModule(LightningDataModule):
         sampler = None
         if world_size > 1:
             if len(dataset) < world_size:
-                raise ValueError(f"{what} has fewer images ({len(dataset)}) than there are ranks ({world_size}).")
+                raise ValueError(
+                    f"{what} has fewer images ({len(dataset)}) than there are ranks ({world_size}): give it more, or "
+                    "evaluate on fewer devices."
+                )
             # The usual sampler repeats images until all ranks have as many, and the scores would count them twice.
             sampler = UnrepeatedDistributedSampler(dataset, num_replicas=world_size, rank=rank, shuffle=False)
         return WatchedLoader(dataset, batch_size=1, sampler=sampler, **self._loader_options())

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NotRequired, TypedDict
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 
 from datamodules.batch import DomainBatch, DomainName, StreamName
 from datamodules.crops import Crop, reduction_for
-from datamodules.domain import Domain, ImageArray, MaskArray
+from datamodules.domain import Domain, IdArray, ImageArray, MaskArray
 from datamodules.loaders import take_in_hand
 from datamodules.mask_reader import MaskReader
 from datamodules.reading import convert_channels
@@ -40,6 +40,15 @@ class Sample(TypedDict):
     domain: DomainName
     part: str
     skipped: NotRequired[list[SkippedFile]]
+
+
+class _Read(NamedTuple):
+    """What the files of an image hold: the image, perhaps reduced, the size of the whole, and the ids of its mask."""
+
+    name: str
+    image: ImageArray
+    size: tuple[int, int]
+    ids: IdArray
 
 
 class DomainDataset(Dataset[Sample]):
@@ -102,63 +111,63 @@ class DomainDataset(Dataset[Sample]):
         """
         draw = Draw(item, item) if isinstance(item, int) else item
         if self.transform is None:
-            return self._read_whole(self.names[draw.image])
-        read = partial(self._read_crop, draw=draw, transform=self.transform)
+            whole = self._read(draw.image, 1)
+            mask = None if self.read_mask is None else self.read_mask.to_classes(whole.ids, whole.name)
+            return self._sample(whole.name, self._converted(whole), mask)
+        generator = stream_generator(self.seed, f"augmentation/{self.stream}", draw.number)
+        factor = self.transform.draw_factor(generator)
+        read = partial(self._read, reduction=reduction_for(factor))
         if not self.skip_bad_files:
-            return read(draw.image)
-        sample, skipped = read_or_another(
+            return self._augmented(read(draw.image), draw, factor, generator, self.transform)
+        # What is wrong with the classes or the augmentation is no fault of a file, and is never skipped.
+        files, skipped = read_or_another(
             read, self.names, draw.image, draw=draw.number, seed=self.seed, stream=str(self.stream)
         )
+        sample = self._augmented(files, draw, factor, generator, self.transform)
         if skipped:
             sample["skipped"] = skipped
         return sample
 
-    def _read_whole(self, name: str) -> Sample:
-        take_in_hand(f"{self.role} image {name}")
-        image = self._converted(self.domain.read_image(name), name)
-        mask = None
-        if self.read_mask is not None:
-            mask = self.read_mask(name)
-            self._check_size(name, mask.shape, image.shape)
-        return self._sample(name, image, mask)
-
-    def _read_crop(self, index: int, draw: Draw, transform: TrainTransform) -> Sample:
+    def _read(self, index: int, reduction: int) -> _Read:
         name = self.names[index]
         take_in_hand(f"{self.role} image {name}")
-        generator = stream_generator(self.seed, f"augmentation/{self.stream}", draw.number)
-        factor = transform.draw_factor(generator)
-        image, size = self.domain.read_reduced(name, reduction_for(factor))
-        cut_mask = None
+        image, size = self.domain.read_reduced(name, reduction)
+        ids: IdArray = np.empty((0, 0), np.uint8)
         if self.read_mask is not None:
             ids = self.read_mask.read_ids(name)
-            self._check_size(name, ids.shape, size)
-            to_classes = partial(self.read_mask.to_classes, name=name)
+            if ids.shape != size:
+                raise ValueError(
+                    f"{self.role} mask {name} is {_size(ids.shape)}, but its image is {_size(size)} pixels (width by "
+                    "height)."
+                )
+        return _Read(name, image, size, ids)
+
+    def _augmented(
+        self, files: _Read, draw: Draw, factor: float, generator: np.random.Generator, transform: TrainTransform
+    ) -> Sample:
+        cut_mask = None
+        if self.read_mask is not None:
+            to_classes = partial(self.read_mask.to_classes, name=files.name)
 
             def cut_mask(crop: Crop) -> MaskArray:
-                return crop.mask(ids, to_classes)
+                return crop.mask(files.ids, to_classes)
 
         image, mask = transform(
-            self._converted(image, name),
-            size,
+            self._converted(files),
+            files.size,
             factor,
             generator,
             cut_mask=cut_mask,
             wanted=None if draw.wanted is None else (draw.wanted, self.wanted_pixels),
             weak=self.strong_view,
         )
-        sample = self._sample(name, image, mask)
+        sample = self._sample(files.name, image, mask)
         if self.strong_view:
             sample["strong"] = _channels_first(transform.strong_view(image, generator))
         return sample
 
-    def _converted(self, image: ImageArray, name: str) -> ImageArray:
-        return convert_channels(image, self.channels, f"{self.role} image {name}")
-
-    def _check_size(self, name: str, mask: Sequence[int], image: Sequence[int]) -> None:
-        if tuple(mask) != tuple(image[:2]):
-            raise ValueError(
-                f"{self.role} mask {name} is {_size(mask)}, but its image is {_size(image)} pixels (width by height)."
-            )
+    def _converted(self, files: _Read) -> ImageArray:
+        return convert_channels(files.image, self.channels, f"{self.role} image {files.name}")
 
     def _sample(self, name: str, image: ImageArray, mask: MaskArray | None) -> Sample:
         sample: Sample = {
@@ -178,8 +187,9 @@ def collate(samples: Sequence[Sample]) -> DomainBatch:
         "image": torch.stack([sample["image"] for sample in samples]),
         "name": [sample["name"] for sample in samples],
         "domain": samples[0]["domain"],
-        "part": samples[0]["part"],
     }
+    if len({sample["part"] for sample in samples}) == 1:
+        batch["part"] = samples[0]["part"]
     if "mask" in samples[0]:
         batch["mask"] = torch.stack([sample["mask"] for sample in samples])
     if "strong" in samples[0]:

@@ -68,7 +68,7 @@ class FileDomain(Domain):
         self.shares = shares
         self.split_seed = split_seed
         self._colors = None if colors is None else _color_table(colors, self.classes or ())
-        self.mask_encoding = f"colors {colors}, channel {mask_channel}"
+        self.mask_encoding = f"{self._colors!r}, channel {mask_channel}"
         try:
             self._group = None if group is None else re.compile(group)
         except re.error as error:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from datamodules.domain import Split
 from datamodules.file_domain import FileDomain
 from datamodules.mask_reading import MASK_SUFFIXES
-from datamodules.names import Names, nearest, some
+from datamodules.names import Names, distinct, nearest, some
 from datamodules.path_pattern import PathPattern
 from datamodules.reading import SUFFIXES
 from datamodules.splits import SPLITS
@@ -86,8 +86,8 @@ class FolderDomain(FileDomain):
             self._check_folder(root)
             inside = list(self._images.walk(root))
             if not inside:
-                wanted = self._images.pattern if "*" in self._images.pattern else ", ".join(SUFFIXES) + ", in any case"
-                raise FileNotFoundError(f"no images in {root / self._images.folder}: looked for {wanted}.")
+                wanted = ", ".join([self._images.pattern, *(SUFFIXES if self._images.takes_any_suffix else ())])
+                raise FileNotFoundError(f"no images in {root}: looked for {wanted}.")
             found += [self._prefix(label) + name for name in inside]
         return self._ascending(found)
 
@@ -219,9 +219,5 @@ def _labelled(roots: Sequence[str]) -> dict[str, Path]:
         path = Path(root)
         if path in labelled.values():
             raise ValueError(f"root names {root} twice.")
-        name = path.absolute().name
-        label = name
-        while label in labelled:
-            label = f"{name}_{len(labelled) + 1}"
-        labelled[label] = path
+        labelled[distinct(path.absolute().name, labelled)] = path
     return labelled

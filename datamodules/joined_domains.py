@@ -6,7 +6,7 @@ from pathlib import Path
 
 from datamodules.domain import Domain, IdArray, ImageArray, Split
 from datamodules.georeference import Georeference
-from datamodules.names import Names
+from datamodules.names import Names, distinct
 
 
 class JoinedDomains(Domain):
@@ -22,13 +22,9 @@ class JoinedDomains(Domain):
     def __init__(self, domains: Sequence[Domain]) -> None:
         self.parts: dict[str, Domain] = {}
         for domain in domains:
-            plain = domain.name.replace("/", "_") or type(domain).__name__.lower()
-            name = plain
-            while name in self.parts:
-                name = f"{plain}_{len(self.parts) + 1}"
-            self.parts[name] = domain
+            name = domain.name.replace("/", "_") or type(domain).__name__.lower()
+            self.parts[distinct(name, self.parts)] = domain
         self.name = "+".join(self.parts)
-        self.mask_encoding = "\n".join(f"{part}: {one.mask_encoding}" for part, one in self.parts.items())
 
     def names(self, split: Split) -> Names:
         """Returns the names of a split, domain by domain."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from datamodules.batch import DomainName
 from datamodules.domain import Domain, IdArray, MaskArray
+from datamodules.joined_domains import JoinedDomains
 from datamodules.label_map import LabelMap
 
 
@@ -54,6 +55,7 @@ class MaskReader:
         files = self.domain.files(name)
         return files[1] if len(files) > 1 else None
 
-    def describe(self) -> str:
-        """Returns all that decides the class ids beside the files: a cache of what was counted depends on it."""
-        return "\n".join([self.domain.mask_encoding, *(f"{part}: {one!r}" for part, one in self.label_maps.items())])
+    def describe(self, part: str) -> str:
+        """Returns all that decides the class ids of a part beside the files: a cache of what was counted needs it."""
+        domain = self.domain.parts[part] if isinstance(self.domain, JoinedDomains) else self.domain
+        return f"{domain.mask_encoding}\n{self.label_maps[part]!r}"

@@ -1,9 +1,9 @@
 """Names of images: many of them in little memory, the nearest to a mistyped one, and some of them for a message."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from difflib import get_close_matches
-from itertools import islice, pairwise
+from itertools import count, islice, pairwise
 from typing import overload
 
 import numpy as np
@@ -78,6 +78,13 @@ class Names(Sequence[str]):
             else:
                 high = middle
         return low if low < len(self) and self[low] == name else None
+
+
+def distinct(name: str, taken: Container[str]) -> str:
+    """Returns a name, or if it is taken the first of ``name_2``, ``name_3``, … that is not."""
+    if name not in taken:
+        return name
+    return next(numbered for number in count(2) if (numbered := f"{name}_{number}") not in taken)
 
 
 def nearest(name: str, candidates: Iterable[str]) -> str:

@@ -17,6 +17,11 @@ Read = TypeVar("Read")
 _OUT_OF_RESOURCES = (errno.ENOMEM, errno.EMFILE, errno.ENFILE)
 
 
+def is_fault_of_file(error: Exception) -> bool:
+    """Tells whether an error says that a file cannot be read, and not that the machine lacks something."""
+    return isinstance(error, ValueError | OSError) and getattr(error, "errno", None) not in _OUT_OF_RESOURCES
+
+
 class SkippedFile(NamedTuple):
     """An image that could not be read.
 
@@ -81,10 +86,6 @@ class SkippedFiles:
     def __init__(self) -> None:
         self._draws: Counter[tuple[str, str]] = Counter()
 
-    def __bool__(self) -> bool:
-        """Tells whether anything was skipped."""
-        return bool(self._draws)
-
     @property
     def draws(self) -> int:
         """How many draws fell on unreadable images."""
@@ -112,6 +113,6 @@ class SkippedFiles:
 
 
 def _skip(name: str, error: ValueError | OSError) -> SkippedFile:
-    if isinstance(error, OSError) and error.errno in _OUT_OF_RESOURCES:
-        raise error  # no fault of the file
+    if not is_fault_of_file(error):
+        raise error
     return SkippedFile(name, str(error))

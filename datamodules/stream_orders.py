@@ -46,17 +46,22 @@ class StreamOrders:
         """Returns the pixels of each class in each mask of a labelled stream, (N, classes)."""
         if stream not in self._counts:
             reader = side.mask_reader
-            self._counts[stream] = class_counts(
-                names,
-                len(self.classes),
-                read_mask=reader.read_ids,
-                to_classes=reader.to_classes,
-                mask_file=reader.file,
-                key=reader.describe(),
-                title=stream,
-                workers=None if self.workers else 0,
-                skip_bad_files=self.skip_bad_files,
-            )
+            # Part by part: two of them may read the same files by other label maps.
+            counts = [
+                class_counts(
+                    of_part,
+                    len(self.classes),
+                    read_mask=reader.read_ids,
+                    to_classes=reader.to_classes,
+                    mask_file=reader.file,
+                    key=reader.describe(part),
+                    title=f"{stream}/{part}" if part else stream,
+                    workers=None if self.workers else 0,
+                    skip_bad_files=self.skip_bad_files,
+                )
+                for part, of_part in side.by_part(names).items()
+            ]
+            self._counts[stream] = np.concatenate(counts)
             left_out = left_out_classes(self._counts[stream], sampling, self.classes)
             if left_out:
                 rank_zero_info(f"{stream}: no draw asks for {'; '.join(left_out)}.")

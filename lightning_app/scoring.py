@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import cast
 
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor, nn
 
 from datamodules.batch import DomainBatch
@@ -56,7 +57,12 @@ class Scoring(nn.Module):
                 counted[key] = cast(ConfusionMatrix, matrix).compute()
         self.reset()
         whole: dict[str, Tensor] = {}
-        for key, counts in counted.items():
+        for key, counts in list(counted.items()):
+            if "/" in key and not counts.any():
+                rank_zero_warn(
+                    f"{key.replace('·', '.')}: every pixel of the masks is 255 (ignore), so it has no score."
+                )
+                del counted[key]
             domain = key.partition("/")[0]
             whole[domain] = whole[domain] + counts if domain in whole else counts
         places: dict[str, Tensor] = {}

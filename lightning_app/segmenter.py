@@ -207,9 +207,6 @@ class Segmenter(LightningModule):
         files = [name for stream in cast("dict[str, DomainBatch]", batch).values() for name in stream["name"]]
         self.flags.post(self.step.index, terms, files, self.stop_wanted)
         self._log_step(terms, total)
-        skipped = getattr(getattr(self.trainer, "datamodule", None), "skipped", None)
-        if skipped:
-            self.log("data/skipped", float(skipped.draws))
         self.consumed_batches += 1
         return anchor(total, [parameter for group in self.groups for parameter in group["params"]])
 
@@ -249,6 +246,10 @@ class Segmenter(LightningModule):
             rates = {f"train/lr/{group['name']}": float(group["lr"]) for group in self._optimizer.param_groups}
             told = {f"train/{name}": value for name, value in self.step.logged.items()}
             self.log_dict({**sizes, "train/loss/total": total, **rates, **told}, batch_size=1)
+            data = getattr(self.trainer, "datamodule", None)
+            if data is not None and getattr(data, "on_bad_file", "raise") == "skip":
+                # On every rank, whether it skipped anything or not: the ranks' counts are added up.
+                self.log("data/skipped", float(data.skipped.draws), sync_dist=True, reduce_fx="sum", batch_size=1)
         self.log("loss", total, prog_bar=True, logger=False, batch_size=1)
 
     def optimizer_zero_grad(self, epoch: int, batch_idx: int, optimizer: Optimizer) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lightning_app.metrics import Scores
@@ -57,7 +58,7 @@ class ScoreTable(Callback):
 
 def score_table(classes: list[str], scores: dict[str, Scores]) -> Table:
     """Makes the terminal's table: one row a score or class, one column a domain, in percent."""
-    table = Table("", *(place.replace("/", "/\n") for place in scores))
+    table = Table("", *(escape(place).replace("/", "/\n") for place in scores))
     table.columns[0].overflow = "fold"
     for column in table.columns[1:]:
         column.justify, column.overflow = "right", "fold"
@@ -65,7 +66,7 @@ def score_table(classes: list[str], scores: dict[str, Scores]) -> Table:
         table.add_row(name, *(f"{100 * _summary(one)[name]:.1f} %" for one in scores.values()))
     table.add_section()
     for name in classes:
-        table.add_row(name, *(f"{100 * s.iou[name]:.1f}" if name in s.iou else "–" for s in scores.values()))
+        table.add_row(escape(name), *(f"{100 * s.iou[name]:.1f}" if name in s.iou else "–" for s in scores.values()))
     return table
 
 

@@ -133,8 +133,8 @@ def test_what_comes_into_a_mask_from_outside_is_ignored(transform: Any) -> None:
         (albumentations.RandomRotate90(p=0.1), 3, r"RandomRotate90 makes .* of the shape \(20, 16, 3\)"),
         (albumentations.ToTensorV2(), 300, "ToTensorV2 makes torch.uint8 images"),
         (albumentations.Normalize(), 3, "Normalize makes float32 images"),
-        (albumentations.Affine(rotate=(9, 9), mask_interpolation=1), 3, "Affine makes up class ids in masks"),
-        (albumentations.Affine(rotate=(30, 40), fill_mask=9), 3, "Affine makes up class ids in masks"),
+        (albumentations.Affine(rotate=(9, 9), mask_interpolation=1), 3, "Affine interpolates masks"),
+        (albumentations.Affine(rotate=(30, 40), fill_mask=9), 3, "Affine interpolates masks"),
         (
             albumentations.SelectiveChannelTransform([albumentations.HorizontalFlip()], (0, 1)),
             3,
@@ -202,3 +202,10 @@ def test_the_command_line_makes_lists_of_class_paths() -> None:
 def test_mistakes_in_lists_are_errors(element: dict[str, Any], message: str) -> None:
     with pytest.raises(Exception, match=message):
         build([element])
+
+
+def test_masks_interpolated_deep_within_a_composition_are_refused() -> None:
+    rare = albumentations.Affine(rotate=20, mask_interpolation=1)
+    one_of = albumentations.OneOf([*[albumentations.HorizontalFlip() for _ in range(17)], rare])
+    with pytest.raises(ValueError, match=r"Affine interpolates masks\. Set its mask_interpolation to 0"):
+        checked_transforms([one_of], (32, 32), 3)

@@ -3,6 +3,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import albumentations
 import cv2
 import numpy as np
 import pytest
@@ -288,6 +289,45 @@ def test_a_broken_file_ends_a_training_or_is_skipped_and_counted(
     assert len(said) == 2  # the file once, and the count at the end
     assert f"skipped source image {broken}" in said[0]
     assert f"skipped 3 draws of 1 unreadable files: source image {broken} (3 ×)" in said[1]
+
+
+def test_only_files_are_skipped_never_what_is_wrong_with_classes_or_augmentation(make_folder: MakeFolder) -> None:
+    source = make_folder("source", 9, classes=4)
+    with pytest.raises(ValueError, match="holds class id 3"):
+        _fit(_data(source, None, on_bad_file="skip"), Declares(["source"]))
+    wrong = [albumentations.Normalize(normalization="image")]  # makes floats of bytes
+    with pytest.raises(ValueError, match=r"data\.augmentation: Normalize"):
+        _fit(_data(make_folder("plain", 9), None, on_bad_file="skip", augmentation=wrong), Declares(["source"]))
+
+
+def test_counting_for_rare_classes_opens_no_mask_that_was_not_given(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_CACHE", str(tmp_path / "cache"))
+    target = make_folder("target", 20)
+    given = _data(None, target, labels=3).labelled_names
+    assert len(given) == 3
+    for mask in (target / "masks").iterdir():
+        if mask.stem not in given:
+            mask.write_bytes(b"garbage")
+    data = _data(None, target, labels=3, rare_class_sampling=RARE)
+    module = _fit(data, Declares(["labelled_target", "target"]), max_steps=3)
+    assert {name for batch in module.seen for name in batch["labelled_target"]["name"]} <= set(given)
+
+
+def test_two_parts_count_the_same_files_each_by_its_own_label_map(
+    make_folder: MakeFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGUE_CACHE", str(tmp_path / "cache"))
+    root = str(make_folder("source", 6))
+    parts = [FolderDomain(root), FolderDomain(root, label_map={0: 2, 1: 1, 2: 0})]
+    for _ in range(2):  # the second time from the cache
+        data = CrossDomainDataModule(parts, classes=CLASSES, workers=0, crop=(8, 8))  # type: ignore[arg-type]
+        side = data.sides["source"]
+        counts = data._orders.count("source", side.splits["train"], side, RARE)
+        half = len(counts) // 2
+        assert counts[0].tolist() != counts[0, ::-1].tolist()
+        np.testing.assert_array_equal(counts[:half], counts[half:, ::-1])
 
 
 def test_files_that_change_while_training_are_read_as_they_are(make_folder: MakeFolder) -> None:

@@ -34,7 +34,10 @@ def test_names_begin_with_their_domain_and_lead_back_to_it(make_folder: MakeFold
 
 
 def test_domains_of_one_name_are_told_apart(make_folder: MakeFolder) -> None:
-    assert list(JoinedDomains([SyntheticStreets("day"), SyntheticStreets("day", seed=1)]).parts) == ["day", "day_2"]
+    one, other = SyntheticStreets("day"), SyntheticStreets("day", seed=1)
+    assert list(JoinedDomains([one, other]).parts) == ["day", "day_2"]
+    named = FolderDomain(str(make_folder("day_2", 1)))
+    assert list(JoinedDomains([one, named, other]).parts) == ["day", "day_2", "day_3"]
 
 
 def test_each_domain_has_its_own_label_map(make_folder: MakeFolder) -> None:
@@ -113,3 +116,22 @@ def test_each_domain_is_scored_by_itself_and_all_together(
     assert joined["target"].pixels == joined["target/dusk"].pixels + joined["target/fog"].pixels == 5 * 32 * 48
     right = [joined[f"target/{name}"].pixel_accuracy * joined[f"target/{name}"].pixels for name in targets]
     assert joined["target"].pixel_accuracy == pytest.approx(sum(right) / joined["target"].pixels)
+
+
+def test_a_second_test_counts_anew_and_a_part_without_labels_has_no_score(
+    make_folder: MakeFolder, make_segmenter: Callable[..., Segmenter], make_trainer: Callable[..., Trainer]
+) -> None:
+    dark = make_folder("dark", 3, size=(32, 32), classes=2)
+    for mask in (dark / "masks").iterdir():
+        cv2.imwrite(str(mask), np.full((32, 32), 255, np.uint8))
+    (dark / "test.txt").write_text("dark_00")
+    target = [_streets("dusk"), FolderDomain(str(dark), classes=list(SyntheticStreets.classes))]
+    data = CrossDomainDataModule(None, target, workers=0)
+    segmenter = make_segmenter(None)
+    with pytest.warns(UserWarning, match="target/dark: every pixel of the masks is 255"):
+        make_trainer().test(segmenter, data, verbose=False)
+    first = segmenter.scores
+    assert list(first) == ["target", "target/dusk"]
+    with pytest.warns(UserWarning, match="target/dark"):
+        make_trainer().test(segmenter, data, verbose=False)
+    assert segmenter.scores == first
