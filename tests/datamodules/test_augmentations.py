@@ -134,7 +134,7 @@ def test_what_comes_into_a_mask_from_outside_is_ignored(transform: Any) -> None:
         (albumentations.ToTensorV2(), 300, "ToTensorV2 makes torch.uint8 images"),
         (albumentations.Normalize(), 3, "Normalize makes float32 images"),
         (albumentations.Affine(rotate=(9, 9), mask_interpolation=1), 3, "Affine interpolates masks"),
-        (albumentations.Affine(rotate=(30, 40), fill_mask=9), 3, "Affine interpolates masks"),
+        (albumentations.Affine(rotate=(30, 40), fill_mask=9), 3, "Affine makes up class ids in masks"),
         (
             albumentations.SelectiveChannelTransform([albumentations.HorizontalFlip()], (0, 1)),
             3,
