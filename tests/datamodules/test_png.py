@@ -119,7 +119,7 @@ def test_damage_is_an_error_that_names_the_file(
 
 @pytest.mark.parametrize(
     ("kept", "height"),
-    [(HEIGHT // 2, HEIGHT), (0, HEIGHT), (HEIGHT, 2 * HEIGHT), (HEIGHT, HEIGHT - 1)],
+    [(HEIGHT - 1, HEIGHT), (HEIGHT // 2, HEIGHT), (0, HEIGHT), (HEIGHT, 2 * HEIGHT), (HEIGHT, HEIGHT - 1)],
 )
 def test_other_rows_than_the_header_says_are_an_error(kept: int, height: int, tmp_path: Path) -> None:
     path = tmp_path / "broken.png"
