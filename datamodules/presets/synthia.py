@@ -77,9 +77,11 @@ class Synthia(Preset):
         label_map: dict[int | str, int | str] | None = None,
     ) -> None:
         ignored = (*_NEVER_SEEN, *_LEFT_OUT[classes])
+        # By id or by name: what the user maps is not ignored.
+        mapped = {_LABELS.get(int(rule), rule) if str(rule).isdecimal() else rule for rule in label_map or {}}
         super().__init__(
             root,
-            {**dict.fromkeys(ignored, "ignore"), **(label_map or {})},
+            {**{name: "ignore" for name in ignored if name not in mapped}, **(label_map or {})},
             images="RGB/*.png",
             masks="GT/LABELS/*.png",
             classes=_LABELS,

@@ -1,8 +1,8 @@
 """What several tests, and the processes that they start, share: tiny networks, domains, strategies; recorded steps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from datamodules import CrossDomainDataModule, SyntheticStreets
 from datamodules.batch import Batch
+from datamodules.domain import IdArray, ImageArray
 from lightning_app.segmenter import Segmenter
 from strategies import Step, Strategy
 
@@ -45,13 +46,31 @@ def make_strategy(name: str) -> Strategy:
     return made
 
 
+class KeptStreets(SyntheticStreets):
+    """Streets that are drawn once for all tests of a process: drawing takes longer than training on them."""
+
+    _kept: ClassVar[dict[object, Any]] = {}
+
+    def read_image(self, name: str) -> ImageArray:
+        return self._keep("image", name, super().read_image)
+
+    def read_mask(self, name: str) -> IdArray:
+        return self._keep("mask", name, super().read_mask)
+
+    def _keep(self, kind: str, name: str, draw: Callable[[str], Any]) -> Any:
+        key = (kind, name, self.look, self.size, self.seed, tuple(self.counts.values()), self.foreground)
+        if key not in self._kept:
+            self._kept[key] = draw(name)
+        return self._kept[key].copy()
+
+
 def make_data(**settings: Any) -> CrossDomainDataModule:
     """A pair of domains of 32 × 48 pixels: 10 training, 3 validation and 3 test images each, unless told otherwise."""
     counts: dict[str, int] = {"train": 10, "val": 3, "test": 3}
     return CrossDomainDataModule(
         **{
-            "source": SyntheticStreets(look="day", size=(32, 48), **counts),
-            "target": SyntheticStreets(look="dusk", size=(32, 48), **counts),
+            "source": KeptStreets(look="day", size=(32, 48), **counts),
+            "target": KeptStreets(look="dusk", size=(32, 48), **counts),
             "crop": (32, 32),
             "scale": (1.0, 1.0),
             "batch_size": 2,

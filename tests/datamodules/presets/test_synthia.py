@@ -59,6 +59,13 @@ def test_the_user_can_keep_what_is_left_out(tmp_path: Path) -> None:
     assert table(np.array([[21, 22, 7]], np.uint8), "mask")[0].tolist() == [3, 0, 255]
 
 
+def test_what_the_user_maps_by_its_id_is_not_ignored_by_its_name(tmp_path: Path) -> None:
+    domain = Synthia(str(tmp_path), label_map={16: "vegetation", "train": "bus"})
+    label_map = LabelMap(domain.classes, domain.label_map, CITYSCAPES_CLASSES)
+    mapped = label_map(np.array([[16, 18, 20]], np.uint8), "mask").tolist()
+    assert mapped == [[CITYSCAPES_CLASSES.index("vegetation"), 255, CITYSCAPES_CLASSES.index("bus")]]
+
+
 def test_a_root_above_says_which_folder_it_is(tmp_path: Path) -> None:
     make_synthia(tmp_path / "RAND_CITYSCAPES", count=1)
     with pytest.raises(FileNotFoundError, match=r"holds RAND_CITYSCAPES.*set root to its folder RAND_CITYSCAPES"):
