@@ -1,6 +1,5 @@
 """How many pixels of each class the masks hold: counted once, in parallel, and kept in a cache."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from torch.utils.data import Dataset, Sampler
 
 from datamodules.batch import IGNORE
 from datamodules.class_cache import ClassCache, stamp_files
-from datamodules.loaders import WatchedLoader, take_in_hand
+from datamodules.loaders import WatchedLoader, cores, take_in_hand
 from datamodules.skipped_files import is_fault_of_file
 
 _Counted = tuple[NDArray[np.uint32], dict[int, Exception], bool]
@@ -71,7 +70,7 @@ def class_counts(
     if not missing.size:
         return counts
     chunks = [missing[start : start + _MASKS_AT_ONCE] for start in range(0, len(missing), _MASKS_AT_ONCE)]
-    workers = min(_cores() if workers is None else workers, len(missing) // _LEAST_MASKS_OF_A_WORKER)
+    workers = min(cores() if workers is None else workers, len(missing) // _LEAST_MASKS_OF_A_WORKER)
     rank_zero_info(f"{title}: counting the pixels of each class in {len(missing)} masks.")
     loader = WatchedLoader(
         _Counts(title, classes, read_mask, to_classes, skip_bad_files),
@@ -202,7 +201,3 @@ class _NamesOfChunks(Sampler[list[str]]):
 
 def _as_it_is(counts: object) -> object:
     return counts
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -184,7 +184,7 @@ class FileDomain(Domain):
         if lists:
             return split_by_lists(images, self._listed(lists))
         groups = Names(map(self.group, images)) if self.has_groups else images
-        return split_by_shares(images, self.labelled, groups, self.shares, self.split_seed)
+        return split_by_shares(self.labelled, groups, self.shares, self.split_seed)
 
     def _own_splits(self, found: Sequence[str]) -> NDArray[np.uint8]:
         own = {name: SPLITS.index(split) for split, name in self.split_names.items() if name}

@@ -37,6 +37,11 @@ def take_in_hand(image: str) -> None:
         _slot["image"] = os.fsencode(image)
 
 
+def cores() -> int:
+    """Returns how many processes can work at the same time."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 class Hands:
     """Prepares the workers of one loader, and knows the image that each has in hand.
 

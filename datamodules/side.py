@@ -41,7 +41,10 @@ class Side:
         self.parts = domain.parts if isinstance(domain, JoinedDomains) else {"": domain}
         self.label_maps = {
             part: LabelMap(
-                one.classes, one.label_map, classes, f"{key}{f' ({part})' if part else ''}.init_args.label_map"
+                one.classes,
+                one.label_map,
+                classes,
+                f"label_map of {part!r} in {key}" if part else f"{key}.init_args.label_map",
             )
             for part, one in self.parts.items()
         }

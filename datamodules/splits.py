@@ -74,7 +74,7 @@ def check_shares(shares: Sequence[float]) -> None:
 
 
 def split_by_shares(
-    names: Sequence[str], labelled: NDArray[np.bool_], groups: Sequence[str], shares: Sequence[float], seed: int
+    labelled: NDArray[np.bool_], groups: Sequence[str], shares: Sequence[float], seed: int
 ) -> NDArray[np.uint8]:
     """Splits images so that all of a group are in one split.
 
@@ -84,9 +84,8 @@ def split_by_shares(
     out: they would show in training what is scored.
 
     Args:
-        names: the images.
-        labelled: (N) whether each has a mask.
-        groups: the group of each.
+        labelled: (N) whether each image has a mask.
+        groups: the group of each; an image that is in none is one of its own.
         shares: of train, val and test, together 1.
         seed: another seed gives another split.
 

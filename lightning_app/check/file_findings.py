@@ -1,17 +1,19 @@
 """What is wrong with the files that were read."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 
 from datamodules import CrossDomainDataModule
+from datamodules.batch import StreamName
 from datamodules.reading import CHANNEL_CONVERSIONS
 from datamodules.transforms import TrainTransform
 from lightning_app.check.finding import Finding, Severity
 from lightning_app.check.image_record import Problem, ProblemKind
+from lightning_app.check.portion import is_trained_on
 from lightning_app.check.survey import NamedImage, Survey
-from lightning_app.check.wording import percent
+from lightning_app.check.wording import counted, percent
 
 _ONE: Mapping[ProblemKind, str] = {
     "image": "cannot be read",
@@ -38,20 +40,21 @@ _SMALL = 0.02
 """Below this mean share of an image, a crop is worth a note."""
 
 
-def file_findings(data: CrossDomainDataModule, survey: Survey) -> list[Finding]:
+def file_findings(data: CrossDomainDataModule, survey: Survey, streams: Collection[StreamName]) -> list[Finding]:
     """Looks for unreadable files, copies, wrong sizes and channels.
 
     Args:
         data: the data of the run.
         survey: what was read of it.
+        streams: the streams that the run takes.
     """
     return [
         *_unreadable(survey, data.on_bad_file),
-        *_copies(survey),
+        *_copies(survey, streams),
         *_flat(survey),
         *_turned(survey),
         *_conversions(survey, data.channels),
-        *_sizes(survey, data.transform),
+        *_sizes(survey, data.transform, streams),
     ]
 
 
@@ -72,14 +75,18 @@ def _unreadable(survey: Survey, on_bad_file: str) -> Iterator[Finding]:
             what = f"{len(files)} images of {domain} {_MANY[kind]}, such as this: {reason}"
         are_equal = len({problem.fault for _, problem in files}) == 1
         items = [name if are_equal else f"{name}: {problem.reason}" for name, problem in files]
-        yield Finding(severity, what, _MENDS[kind], items)
+        mend = "" if "value_range" in reason else _MENDS[kind]
+        yield Finding(severity, what, mend, items)
 
 
-def _copies(survey: Survey) -> Iterator[Finding]:
+def _copies(survey: Survey, streams: Collection[StreamName]) -> Iterator[Finding]:
     leaks: list[list[NamedImage]] = []
     scored: list[list[NamedImage]] = []
     trained: list[list[NamedImage]] = []
-    for copies in survey.copies:
+    for found in survey.copies:
+        copies = [image for image in found if image.place.split != "train" or is_trained_on(image.place, streams)]
+        if len(copies) < 2:
+            continue
         splits = {image.place.split for image in copies}
         group = scored if "train" not in splits else trained if len(splits) == 1 else leaks
         group.append(copies)
@@ -122,7 +129,7 @@ def _turned(survey: Survey) -> Iterator[Finding]:
     if turned:
         yield Finding(
             "warning",
-            f"{len(turned)} images are turned by their EXIF data, which is not applied.",
+            f"{counted(len(turned), 'image')} turned by EXIF data, which is not applied.",
             "Masks drawn on the turned images do not fit: save the images turned, and without EXIF data.",
             turned,
         )
@@ -133,7 +140,7 @@ def _flat(survey: Survey) -> Iterator[Finding]:
     if flat:
         yield Finding(
             "warning",
-            f"{len(flat)} images have one value in all their pixels.",
+            f"{counted(len(flat), 'image')} of one value in all pixels.",
             "Look at them: they may be empty tiles, or 16-bit images of another value_range.",
             flat,
         )
@@ -143,19 +150,17 @@ def _conversions(survey: Survey, channels: int) -> Iterator[Finding]:
     for domain in survey.domains():
         for found, count in survey.of_domain(domain).channels.items():
             if (found, channels) in CHANNEL_CONVERSIONS:
-                what = (
-                    f"{domain}: {CHANNEL_CONVERSIONS[found, channels]} in {count} images (data.channels is {channels})."
-                )
-                yield Finding("note", what)
+                said, images = CHANNEL_CONVERSIONS[found, channels], counted(count, "image")
+                yield Finding("note", f"{domain}: {said} in {images} (data.channels is {channels}).")
 
 
-def _sizes(survey: Survey, transform: TrainTransform) -> Iterator[Finding]:
+def _sizes(survey: Survey, transform: TrainTransform, streams: Collection[StreamName]) -> Iterator[Finding]:
     height, width = transform.crop
     low, high = transform.scale
     scaled = f"scaled by {low:g} to {high:g}" if low < high else f"scaled by {low:g}"
     crops = f"training crops are {width} × {height} (width × height)"
     for place, summary in survey.places.items():
-        if place.split != "train" or not summary.sizes:
+        if not is_trained_on(place, streams) or not summary.sizes:
             continue
         padding, shown = _crop_shares(summary.sizes, transform)
         if padding > _PADDED:

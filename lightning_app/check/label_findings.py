@@ -1,21 +1,24 @@
 """What is wrong with the labels that were read."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from datamodules import CrossDomainDataModule
-from datamodules.batch import IGNORE
+from datamodules.batch import IGNORE, StreamName
 from datamodules.label_map import LabelMap
+from datamodules.names import some
 from lightning_app.check.finding import Finding
 from lightning_app.check.portion import Place
 from lightning_app.check.survey import Summary, Survey, together
+from lightning_app.check.wording import counted
 
 
-def label_findings(data: CrossDomainDataModule, survey: Survey) -> list[Finding]:
+def label_findings(data: CrossDomainDataModule, survey: Survey, streams: Collection[StreamName]) -> list[Finding]:
     """Looks for unknown ids, rules about ids that never occur, absent classes and masks without a label.
 
     Args:
         data: the data of the run.
         survey: what was read of it.
+        streams: the streams that the run takes; without ``labelled_target`` it learns from no target mask.
     """
     findings: list[Finding] = []
     for role, side in data.sides.items():
@@ -24,7 +27,7 @@ def label_findings(data: CrossDomainDataModule, survey: Survey) -> list[Finding]
             summary = survey.of_domain(domain)
             findings += _unknown_ids(domain, summary, label_map)
             findings += _idle_rules(domain, summary, label_map)
-    return [*findings, *_absent_classes(data, survey), *_without_labels(survey), *_one_sided(data)]
+    return [*findings, *_absent_classes(data, survey, streams), *_without_labels(survey), *_one_sided(data)]
 
 
 def _unknown_ids(domain: str, summary: Summary, label_map: LabelMap) -> Iterator[Finding]:
@@ -33,13 +36,13 @@ def _unknown_ids(domain: str, summary: Summary, label_map: LabelMap) -> Iterator
     ids = sorted(summary.unknown)
     files = {name for names in summary.unknown_in.values() for name in names}
     lines = [
-        f"id {id_}: {summary.unknown[id_]:,} pixels in {len(summary.unknown_in[id_])} masks: "
-        f"{', '.join(summary.unknown_in[id_])}"
+        f"id {id_}: {summary.unknown[id_]:,} pixels in {counted(len(summary.unknown_in[id_]), 'mask')}: "
+        f"{some(summary.unknown_in[id_])}"
         for id_ in ids
     ]
     yield Finding(
         "error",
-        f"{len(files)} masks of {domain} hold ids that no class has: {_listed(ids)}, in "
+        f"{counted(len(files), 'mask')} of {domain} with ids that no class has: {_listed(ids)}, in "
         f"{summary.unknown.total():,} of {summary.ids.total():,} pixels.",
         f"Say what they become in {label_map.key}, such as {{{ids[0]}: ignore}}.",
         lines,
@@ -63,10 +66,18 @@ def _idle_rules(domain: str, summary: Summary, label_map: LabelMap) -> Iterator[
         )
 
 
-def _absent_classes(data: CrossDomainDataModule, survey: Survey) -> Iterator[Finding]:
-    trained = together(summary for place, summary in survey.places.items() if place.split == "train")
+def _absent_classes(data: CrossDomainDataModule, survey: Survey, streams: Collection[StreamName]) -> Iterator[Finding]:
+    used = {"source": "source", "target": "labelled_target"}
+    learned = [place for place in survey.places if place.split == "train" and used[place.role] in streams]
+    trained = together(survey.places[place] for place in learned)
     if trained.masks_read:
-        absent = [name for class_id, name in enumerate(data.classes) if not trained.class_pixels[class_id]]
+        # What no domain can show is told as a note of its own.
+        shown = set().union(*(data.sides[place.role].classes_shown for place in learned))
+        absent = [
+            name
+            for class_id, name in enumerate(data.classes)
+            if class_id in shown and not trained.class_pixels[class_id]
+        ]
         hint = "Take the class out of data.classes, or correct classes and label_map of the domain."
         if set(trained.ids) == {0, IGNORE} and absent:
             hint = "The masks hold only 0 and 255: if 255 is a class, set label_map: {255: 1}."
@@ -93,7 +104,7 @@ def _without_labels(survey: Survey) -> Iterator[Finding]:
     if ignored:
         yield Finding(
             "warning",
-            f"{len(ignored)} masks hold nothing but ignored pixels: there is nothing to learn or to score in them.",
+            f"{counted(len(ignored), 'mask')} of ignored pixels alone: there is nothing to learn or to score.",
             "Take the images out, or say in label_map what their ids are.",
             ignored,
         )

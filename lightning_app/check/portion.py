@@ -1,13 +1,13 @@
 """Which files a check reads."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from datamodules import CrossDomainDataModule
-from datamodules.batch import DomainName
+from datamodules.batch import DomainName, StreamName
 from datamodules.domain import Split
 from datamodules.names import Names
 from datamodules.side import Side
@@ -56,6 +56,12 @@ class Portion:
     def may_read_mask(self, name: str) -> bool:
         """Tells whether the mask of an image may be opened."""
         return self.masked is None or self.masked.find(name) is not None
+
+
+def is_trained_on(place: Place, streams: Collection[StreamName]) -> bool:
+    """Tells whether images of a place are in one of the streams."""
+    used = ("source",) if place.role == "source" else ("target", "labelled_target")
+    return place.split == "train" and any(stream in streams for stream in used)
 
 
 def choose_portions(data: CrossDomainDataModule, sample: int | None, all_masks: bool, given: Names) -> list[Portion]:

@@ -2,25 +2,37 @@
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from itertools import accumulate
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
 from torch.utils.data import Dataset
 
 from datamodules import CrossDomainDataModule
 from datamodules.class_index import count_ids
 from datamodules.decoding import read_header
 from datamodules.domain import Domain, IdArray, ImageArray
+from datamodules.image_header import ImageFormat
 from datamodules.loaders import take_in_hand
 from datamodules.mask_reader import MaskReader
 from datamodules.reading import convert_channels
 from lightning_app.check.image_record import ImageRecord, Problem, ProblemKind
 from lightning_app.check.portion import Portion
+
+# Not by Image.open, which has a limit on pixels of its own.
+_EXIF: Mapping[ImageFormat, Callable[[Path], ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WebP": WebPImageFile,
+}
 
 
 class RecordReader(Dataset[ImageRecord]):
@@ -75,7 +87,7 @@ class RecordReader(Dataset[ImageRecord]):
             record.encoding = f"{header.format}, {header.bits} bits{', palette' if header.palette else ''}"
         image = domain.read_image(record.name)
         if files:
-            record.is_turned = header.format in ("JPEG", "PNG", "WebP") and _is_turned(files[0])
+            record.is_turned = header.format in _EXIF and _is_turned(files[0], header.format)
         record.size, record.channels = (image.shape[0], image.shape[1]), image.shape[2]
         pixels = np.ascontiguousarray(image)
         record.digest = blake2b(pixels.data, digest_size=16, salt=f"{image.shape}".encode()[:16]).digest()
@@ -98,8 +110,8 @@ def _without_names(reason: str, name: str, domain: Domain) -> str:
     return reason
 
 
-def _is_turned(path: Path) -> bool:
-    with Image.open(path) as image:
+def _is_turned(path: Path, image_format: ImageFormat) -> bool:
+    with _EXIF[image_format](path) as image:
         return bool(image.getexif().get(ExifTags.Base.Orientation, 1) != 1)
 
 

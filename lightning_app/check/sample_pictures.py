@@ -89,7 +89,7 @@ def _from_all_over(size: int, count: int, picture_of: Callable[[int], Picture]) 
         for index in range(begin, min(end, begin + _TRIES)):
             try:
                 pictures.append(picture_of(index))
-            except (ValueError, OSError):  # a finding of its own
+            except Exception:  # what cannot be read is a finding of its own
                 continue
             break
     return pictures

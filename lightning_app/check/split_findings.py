@@ -1,8 +1,9 @@
 """What is wrong with splits and masks before any file is read."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from datamodules import CrossDomainDataModule
+from datamodules.batch import StreamName
 from datamodules.domain import Domain
 from datamodules.file_domain import FileDomain
 from datamodules.names import Names
@@ -21,12 +22,15 @@ def given_names(data: CrossDomainDataModule) -> Names:
         return Names()
 
 
-def split_findings(data: CrossDomainDataModule, strategy: Strategy | None) -> list[Finding]:
+def split_findings(
+    data: CrossDomainDataModule, strategy: Strategy | None, streams: Collection[StreamName]
+) -> list[Finding]:
     """Looks for empty splits, missing and orphaned masks, and groups that are in two splits.
 
     Args:
         data: the data of the run.
         strategy: how the run learns, which decides what it needs.
+        streams: the streams that it takes.
     """
     findings: list[Finding] = []
     for side in data.sides.values():
@@ -35,7 +39,8 @@ def split_findings(data: CrossDomainDataModule, strategy: Strategy | None) -> li
         except (ValueError, OSError) as error:
             findings.append(Finding("error", f"{error}"))
             continue
-        findings += _mask_findings(side, data)
+        findings += _mask_findings(side, data, streams)
+        findings += _in_no_split(side)
         findings += _groups_in_two_splits(side)
     if not any(finding.severity == "error" for finding in findings):
         try:
@@ -47,7 +52,7 @@ def split_findings(data: CrossDomainDataModule, strategy: Strategy | None) -> li
     return findings
 
 
-def _mask_findings(side: Side, data: CrossDomainDataModule) -> Iterator[Finding]:
+def _mask_findings(side: Side, data: CrossDomainDataModule, streams: Collection[StreamName]) -> Iterator[Finding]:
     for domain in side.parts.values():
         try:
             domain.check_masks()
@@ -64,9 +69,18 @@ def _mask_findings(side: Side, data: CrossDomainDataModule) -> Iterator[Finding]
             )
         for part, names in parts.items():
             place = Place(side.role, part, split)
-            missing = [name for name in names if not side.domain.has_mask(name)]
-            if missing and not (side.role == "target" and split == "train"):
+            missing = side.domain.without_mask(names)
+            if missing and (split != "train" or (side.role == "source" and "source" in streams)):
                 yield _missing_masks(place, missing, len(names), data)
+
+
+def _in_no_split(side: Side) -> Iterator[Finding]:
+    for part, domain in side.parts.items():
+        if isinstance(domain, FileDomain):
+            left = len(domain.images) - sum(len(domain.names(split)) for split in SPLITS)
+            if left:
+                of = Place(side.role, part, "train").domain
+                yield Finding("note", f"{of}: {left:,} of {len(domain.images):,} images are in no split and not used.")
 
 
 def _missing_masks(place: Place, missing: list[str], total: int, data: CrossDomainDataModule) -> Finding:
@@ -77,7 +91,7 @@ def _missing_masks(place: Place, missing: list[str], total: int, data: CrossDoma
             len(missing) == total
             and target is not None
             and splits_can_be_made(target)
-            and any(target.domain.has_mask(name) for name in target.splits["train"])
+            and target.has_labels(target.splits["train"])
         )
         mend = (
             "The target's images have masks: are source and target swapped? Exchange data.init_args.source and target."
@@ -96,7 +110,11 @@ def _groups_in_two_splits(side: Side) -> Iterator[Finding]:
     for part, domain in side.parts.items():
         if not isinstance(domain, FileDomain) or not domain.has_groups:
             continue
-        shared = _shared_groups(domain)
+        try:
+            shared = _shared_groups(domain)
+        except ValueError as error:
+            yield Finding("warning", f"{Place(side.role, part, 'train').domain}: {error}", "Correct or remove group.")
+            continue
         if shared:
             yield Finding(
                 "warning",

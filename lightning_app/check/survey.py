@@ -173,11 +173,6 @@ class Survey:
             self.copies.append(self._copied[record.digest])
         self._copied[record.digest].append(NamedImage(place, record.name))
 
-    @property
-    def is_whole(self) -> bool:
-        """Whether all images were read."""
-        return all(len(portion.names) == portion.total for portion in self.portions)
-
     def domains(self) -> list[str]:
         """Returns the domains in order: ``source`` and ``target``, or the parts of either."""
         return list(dict.fromkeys(place.domain for place in self.places))
@@ -227,5 +222,6 @@ def together(summaries: Iterable[Summary]) -> Summary:
             whole.unknown_in.setdefault(id_, []).extend(names)
         whole.ignored += one.ignored
         whole.flat += one.flat
+        whole.turned += one.turned
         whole.problems += one.problems
     return whole

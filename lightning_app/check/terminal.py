@@ -45,6 +45,7 @@ def print_report(result: CheckResult, report: Path, console: Console) -> None:
 
 def _counts(result: CheckResult) -> Table:
     table = Table("", "images", "read", "masks read", "sizes (width × height)", title="Files", title_justify="left")
+    table.columns[0].overflow = "fold"
     for column in table.columns[1:4]:
         column.justify = "right"
     for place, summary in result.survey.places.items():
@@ -67,7 +68,7 @@ def _shares(result: CheckResult) -> Table:
     domains = survey.domains()
     table = Table("class", title=title, title_justify="left")
     for domain in domains:
-        table.add_column(_text(domain), justify="right")
+        table.add_column(_text(domain), justify="right", overflow="fold")
     table.add_column("target : source", justify="right")
     shares = [survey.of_domain(domain).class_shares(len(classes)) for domain in domains]
     source, target = (survey.of_role(role).class_shares(len(classes)) for role in ("source", "target"))

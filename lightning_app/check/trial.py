@@ -7,7 +7,7 @@ import resource
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,10 +16,12 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from datamodules import CrossDomainDataModule
+from datamodules.loaders import cores
 from datamodules.samplers import Draw
 from lightning_app.callbacks.monitor_check import MonitorCheck
 from lightning_app.check.check_trainer import CheckTrainer
 from lightning_app.check.estimate import Estimate
+from lightning_app.check.wording import counted
 from lightning_app.segmenter import Segmenter
 
 MOST_SECONDS = 60
@@ -44,15 +46,16 @@ def make_trainer(settings: Mapping[str, Any], checkpoint: ModelCheckpoint, steps
         "callbacks": [ModelCheckpoint(monitor=checkpoint.monitor, mode=checkpoint.mode, save_top_k=0), MonitorCheck()],
         "enable_checkpointing": True,
         "fast_dev_run": False,
-        "max_epochs": 1,
+        "max_epochs": -1,
+        "max_steps": max(steps, 1),
         "min_epochs": None,
         "min_steps": None,
         "max_time": None,
         "overfit_batches": 0.0,
-        "limit_train_batches": max(steps, 1) * settings["accumulate_grad_batches"],
         "limit_val_batches": 0 if settings["limit_val_batches"] == 0 else _VALIDATED,
-        "check_val_every_n_epoch": 1,
-        "val_check_interval": None,
+        # Behind the last step, and over the end of short epochs.
+        "check_val_every_n_epoch": None,
+        "val_check_interval": max(steps, 1) * settings["accumulate_grad_batches"],
         "num_sanity_val_steps": 0,
         "enable_progress_bar": False,
         "enable_model_summary": False,
@@ -90,17 +93,18 @@ def try_steps(
     )
     if data.workers == 0:
         computing, reading = computing + reading, 0.0
-    lengths = [len(loader.dataset) for loader in trainer.val_dataloaders or ()]
+    loaders = list(trainer.val_dataloaders or ())
     is_cuda = trainer.strategy.root_device.type == "cuda"
     return Estimate(
-        device=torch.cuda.get_device_name() if is_cuda else f"CPU, {torch.get_num_threads()} threads",
+        device=torch.cuda.get_device_name() if is_cuda else f"CPU, {counted(torch.get_num_threads(), 'thread')}",
         measured_steps=max((len(clock.trained) - 1) // accumulate, 1),
         computing=computing * accumulate,
         reading=reading * accumulate,
         steps=steps,
         validations=validations(settings, batches, steps),
         validating=sum(
-            _limited(lengths[place], settings["limit_val_batches"]) * _steady(seconds)
+            _limited(len(loaders[place].dataset), settings["limit_val_batches"])
+            * _together(_steady(seconds), _seconds_of_image(loaders[place].dataset, range(_VALIDATED)), data.workers)
             for place, seconds in clock.validated.items()
         ),
         measured_images=sum(max(len(seconds) - 1, 1) for seconds in clock.validated.values()),
@@ -216,9 +220,22 @@ def _seconds_of_batch(loader: Any) -> float:  # noqa: ANN401 - a loader of the d
     return float(loader.batch_size * (time.monotonic() - began) / len(images))
 
 
+def _seconds_of_image(dataset: Any, items: Sequence[int]) -> float:  # noqa: ANN401 - a dataset of the data module
+    """Returns the seconds in which one process reads a whole image."""
+    began = time.monotonic()
+    for item in items[: len(dataset)]:
+        dataset[item]
+    return (time.monotonic() - began) / max(min(len(items), len(dataset)), 1)
+
+
+def _together(computing: float, reading: float, workers: int) -> float:
+    """Returns the seconds of an image that is read in this process, or by workers while others are computed."""
+    return computing + reading if workers == 0 else max(computing, reading / min(workers, cores()))
+
+
 def _reading(streams: list[float], workers: int) -> float:
     """Returns the seconds in which the workers of all streams read a batch each."""
-    processes = min(workers * len(streams), os.cpu_count() or 1)
+    processes = min(workers * len(streams), cores())
     return max(sum(streams) / max(processes, 1), *(seconds / max(workers, 1) for seconds in streams))
 
 

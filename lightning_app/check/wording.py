@@ -15,6 +15,11 @@ def percent(share: float) -> str:
     return f"{value:.0f} %" if value >= 10 else f"{value:.1f} %" if value >= 1 else f"{value:.2g} %"
 
 
+def counted(number: int, noun: str) -> str:
+    """Writes a number of things: 1 image, 2,000 images."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def size(count: float) -> str:
     """Writes a number of bytes."""
     for unit in ("bytes", "KiB", "MiB"):
@@ -56,7 +61,7 @@ def estimate_rows(estimate: Estimate) -> list[tuple[str, str]]:
     """Writes an estimate line by line."""
     rows = [
         ("whole run", f"about {duration(estimate.total)}"),
-        ("an optimizer step", f"{duration(estimate.step)}, over {estimate.measured_steps} steps"),
+        ("an optimizer step", f"{duration(estimate.step)}, over {counted(estimate.measured_steps, 'step')}"),
         ("steps", f"{estimate.steps:,}"),
     ]
     if estimate.reading > estimate.computing:
@@ -68,10 +73,11 @@ def estimate_rows(estimate: Estimate) -> list[tuple[str, str]]:
             )
         )
     if estimate.validations:
+        images = counted(estimate.measured_images, "image")
         rows.append(
             (
                 "validations",
-                f"{estimate.validations} of {duration(estimate.validating)}, over {estimate.measured_images} images",
+                f"{estimate.validations} of {duration(estimate.validating)}, over {images}",
             )
         )
     rows.append(("memory at most", f"{size(estimate.peak_memory)} of {size(estimate.memory)}"))

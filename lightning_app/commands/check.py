@@ -1,6 +1,7 @@
 """``lightning check``: what is wrong with a run, and what it will take, before a night is spent on it."""
 
 import shlex
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -84,13 +85,15 @@ class CheckCommandLine(CommandLine):
                 f"check reads the domains of a CrossDomainDataModule, but data is a {type(datamodule).__name__}."
             )
         console, report = Console(), self._report_path()
-        # Not after all has been read.
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.touch()
-        result = inspect_data(datamodule, model.strategy, self.options, console)
-        self._try_steps(result, model, console)
-        write_report(result, self.typed, report)
+        _make_room(report)
+        try:
+            result = inspect_data(datamodule, model.strategy, self.options, console)
+            self._try_steps(result, model, console)
+        except KeyboardInterrupt:
+            console.print("stopped; there is no report.")
+            raise SystemExit(130) from None
         print_report(result, report, console)
+        write_report(result, self.typed, report)
         if result.has_errors:
             raise SystemExit(1)
 
@@ -105,7 +108,8 @@ class CheckCommandLine(CommandLine):
             with console.status(f"trying {self.options.steps} steps of the run"):
                 try:
                     result.estimate = try_steps(self.trainer, model, result.data, settings)
-                except (ValueError, OSError, RuntimeError, ArithmeticError, MisconfigurationException) as error:
+                # Whatever a strategy raises: what was found in the data is to be reported all the same.
+                except Exception as error:
                     result.no_estimate = "the run stops."
                     result.findings.append(_stopped(error))
 
@@ -128,6 +132,19 @@ def main(args: Sequence[str]) -> None:
     run(args, CheckCommandLine)
 
 
+def _make_room(report: Path) -> None:
+    """Takes an older report away and tries the folder: not after everything has been read."""
+    try:
+        report.parent.mkdir(parents=True, exist_ok=True)
+        report.unlink(missing_ok=True)
+        with tempfile.TemporaryFile(dir=report.parent):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"The report {report} cannot be written: {error.strerror}. Name another file by --check.report."
+        ) from error
+
+
 def _stopped(error: Exception) -> Finding:
     mend = ""
     if "out of memory" in f"{error}".lower():
@@ -135,4 +152,4 @@ def _stopped(error: Exception) -> Finding:
             "Make data.batch_size or data.crop smaller, set trainer.precision to bf16-mixed, or, if it was validation, "
             "set model.windows."
         )
-    return Finding("error", f"the run was tried and stopped: {explain(f'{error}')}", mend)
+    return Finding("error", f"the run was tried and stopped: {explain(f'{error}' or type(error).__name__)}", mend)

@@ -53,7 +53,7 @@ def test_each_domain_has_its_own_label_map(make_folder: MakeFolder) -> None:
         ids = cv2.imread(str((plain if part == "plain" else other) / "masks" / f"{inside}.png"), cv2.IMREAD_UNCHANGED)
         assert ids is not None
         np.testing.assert_array_equal(reader(name), ids if part == "plain" else np.array([2, 0])[ids])
-    with pytest.raises(ValueError, match=r"data\.init_args\.source \(other\)\.init_args\.label_map: .* no class lane"):
+    with pytest.raises(ValueError, match=r"label_map of 'other' in data\.init_args\.source: .* no class lane"):
         CrossDomainDataModule([str(plain), FolderDomain(str(other), classes=["sky", "lane"])], classes=CLASSES)
 
 

@@ -38,7 +38,7 @@ def test_an_order_never_changes() -> None:
 def _split(names: list[str], groups: list[str] | None = None, seed: int = 0, **options: object) -> dict[str, int]:
     labelled = np.array(options.get("labelled", [True] * len(names)), dtype=np.bool_)
     shares = options.get("shares", SHARES)
-    numbers = split_by_shares(names, labelled, groups or names, shares, seed)  # type: ignore[arg-type]
+    numbers = split_by_shares(labelled, groups or names, shares, seed)  # type: ignore[arg-type]
     return dict(zip(names, numbers.tolist(), strict=True))
 
 

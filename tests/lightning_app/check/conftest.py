@@ -13,7 +13,7 @@ from datamodules import CrossDomainDataModule, FolderDomain
 from lightning_app.check.inspection import inspect_data
 from lightning_app.check.options import CheckOptions
 from lightning_app.check.result import CheckResult
-from strategies import SourceOnly
+from strategies import EntropyMinimization, Strategy
 
 Check = Callable[..., CheckResult]
 COUNTS = {"train": 4, "val": 2, "test": 2}
@@ -44,7 +44,11 @@ def check(roots: dict[str, Path]) -> Check:
     """Checks the two domains; takes settings of each domain or other domains, of the data, and of the check."""
 
     def run(
-        source: Any = None, target: Any = None, options: dict[str, Any] | None = None, **settings: Any
+        source: Any = None,
+        target: Any = None,
+        options: dict[str, Any] | None = None,
+        strategy: Strategy | None = None,
+        **settings: Any,
     ) -> CheckResult:
         given = {"source": source or {}, "target": target or {}}
         domains = {
@@ -62,6 +66,6 @@ def check(roots: dict[str, Path]) -> Check:
             }
         )
         chosen = CheckOptions(**{"workers": 0, **(options or {})})
-        return inspect_data(data, SourceOnly(), chosen, Console(quiet=True))
+        return inspect_data(data, strategy or EntropyMinimization(), chosen, Console(quiet=True))
 
     return run

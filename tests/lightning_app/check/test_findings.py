@@ -1,6 +1,9 @@
 """Each defect of a folder is one finding that names it and its mend."""
 
+import multiprocessing
+import os
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,8 +12,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from datamodules import FolderDomain
+from datamodules.domain import ImageArray
 from lightning_app.check.finding import Finding
 from lightning_app.check.result import CheckResult
+from strategies import FineTune, SourceOnly
 
 Roots = dict[str, Path]
 Check = Callable[..., CheckResult]
@@ -111,7 +117,7 @@ def test_empty_tiles_are_no_copies(check: Check, roots: Roots) -> None:
     for name in ("train_0", "test_0"):
         paint(roots["source"] / f"images/{name}.png", np.zeros((12, 16, 3), np.uint8))
     finding = gravest(check())
-    assert finding.severity == "warning" and "2 images have one value" in finding.what
+    assert finding.severity == "warning" and "2 images of one value" in finding.what
 
 
 def test_crops_larger_than_the_images(check: Check) -> None:
@@ -134,7 +140,7 @@ def test_unknown_ids_are_named_and_counted(check: Check, roots: Roots) -> None:
     for name in ("train_0", "test_1"):
         edit_mask(roots["source"] / f"masks/{name}.png", change)
     finding = gravest(check())
-    assert finding.severity == "error" and "2 masks of source hold ids that no class has: 7, 42" in finding.what
+    assert finding.severity == "error" and "2 masks of source with ids that no class has: 7, 42" in finding.what
     assert "in 10 of 1,536 pixels" in finding.what  # 8 masks of 12 × 16
     assert "data.init_args.source.init_args.label_map, such as {7: ignore}" in finding.mend
     assert list(finding.items) == [
@@ -269,5 +275,49 @@ def test_images_turned_by_their_exif_data(check: Check, roots: Roots) -> None:
     image.save(path.with_suffix(".jpg"), exif=exif)
     path.unlink()
     finding = gravest(check())
-    assert finding.severity == "warning" and "1 images are turned by their EXIF data" in finding.what
+    assert finding.severity == "warning" and "1 image turned by EXIF data" in finding.what
     assert list(finding.items) == ["source/train train_0"]
+
+
+def test_what_the_strategy_does_not_train_on_is_no_mistake(check: Check, roots: Roots) -> None:
+    Image.open(roots["target"] / "images/train_3.png").save(roots["target"] / "images/val_0.png")
+    assert check(strategy=SourceOnly(), crop=(8, 8)).findings == []
+    assert gravest(check()).severity == "error"
+
+
+def test_a_source_without_masks_is_no_mistake_where_only_the_target_teaches(check: Check, roots: Roots) -> None:
+    (roots["source"] / "masks/train_1.png").unlink()
+    assert not check(strategy=FineTune(), labels="all").has_errors
+    assert check(labels="all").has_errors
+
+
+def test_a_class_that_the_teaching_labels_lack(check: Check, roots: Roots) -> None:
+    for path in (roots["target"] / "masks").glob("train_*"):
+        edit_mask(path, lambda mask: np.putmask(mask, mask == 2, 1))
+    finding = gravest(check(strategy=FineTune(), labels="all"))
+    assert finding.severity == "warning" and "4 training masks" in finding.what and "car" in finding.what
+    assert check(labels="all").findings == []  # the source has it
+
+
+def test_images_that_no_list_names(check: Check, roots: Roots) -> None:
+    (roots["source"] / "test.txt").write_text("test_0")
+    (finding,) = check().findings
+    assert finding.severity == "note" and "source: 1 of 8 images are in no split and not used" in finding.what
+
+
+def test_a_group_that_is_in_no_name(check: Check) -> None:
+    finding = gravest(check(source={"group": "drive_"}))
+    assert finding.severity == "warning" and "group is 'drive_', which finds nothing in the name" in finding.what
+
+
+def test_a_process_that_dies_leaves_the_rest_of_the_report(check: Check, roots: Roots) -> None:
+    class Deadly(FolderDomain):
+        def read_image(self, name: str) -> ImageArray:
+            if name == "val_1" and multiprocessing.parent_process() is not None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().read_image(name)
+
+    result = check(target=Deadly(str(roots["target"])), options={"workers": 1})
+    finding = gravest(result)
+    assert finding.severity == "error" and "target image val_1" in finding.what and "--check.workers" in finding.mend
+    assert result.survey.of_role("source").read == 8
