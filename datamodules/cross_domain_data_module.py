@@ -4,10 +4,8 @@ import math
 import warnings
 from collections.abc import Iterable
 from functools import cached_property
-from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
-import numpy as np
 from albumentations import BasicTransform
 from lightning import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
@@ -15,15 +13,15 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from torch.utils.data import DataLoader
 
+from datamodules.absent_classes import absent_classes
 from datamodules.augmentations import Augmentation, Strength
-from datamodules.batch import IGNORE, DomainName, RareClassSampling, StreamName
+from datamodules.batch import DomainName, RareClassSampling, StreamName
 from datamodules.classes import agreed_classes
 from datamodules.dataset import DomainDataset, collate, to_device_values
 from datamodules.domain import Domain, Split
-from datamodules.folder_domain import FolderDomain
+from datamodules.domain_setting import DomainSetting, as_domain
 from datamodules.georeference import Georeference
 from datamodules.images_to_predict import images_to_predict
-from datamodules.joined_domains import JoinedDomains
 from datamodules.loaders import DrawLoader, WatchedLoader
 from datamodules.names import Names
 from datamodules.samplers import DrawSampler
@@ -35,9 +33,6 @@ from datamodules.transforms import TrainTransform
 
 MOST_MASKS_READ = 200
 """At most so many training masks are read at start in search of absent classes."""
-
-DomainSetting = Domain | str | list[Domain | str]
-"""A domain, the root of a ``FolderDomain``, or several of these."""
 
 
 class CrossDomainDataModule(LightningDataModule):
@@ -120,7 +115,7 @@ class CrossDomainDataModule(LightningDataModule):
             if value < least:
                 raise ValueError(f"data.{key} is {value}; it is at least {least}.")
         domains = {
-            cast(DomainName, role): _joined(given)
+            cast(DomainName, role): as_domain(given)
             for role, given in (("source", source), ("target", target))
             if given is not None
         }
@@ -233,30 +228,9 @@ class CrossDomainDataModule(LightningDataModule):
         return {role: labelled for role, labelled in parts.items() if labelled}
 
     def absent_classes(self) -> list[str]:
-        """Returns the classes that none of the masks given for training holds, and warns of them.
-
-        Reads until all classes are seen, and at most 200 masks.
-        """
-        masks = self._masks_given()
-        ids: set[int] = set()
-        for role, name in masks:
-            reader = self.sides[role].mask_reader
-            try:
-                found = reader.read_ids(name)
-            except (ValueError, OSError):
-                if self.on_bad_file == "raise":
-                    raise
-                continue
-            ids |= set(np.flatnonzero(np.bincount(reader.to_classes(found, name).ravel())).tolist())
-            if len(ids - {IGNORE}) == len(self.classes):
-                break
-        absent = [name for index, name in enumerate(self.classes) if index not in ids]
-        if masks and absent:
-            hint = (
-                " They hold only 0 and 255: if 255 is a class, set label_map: {255: 1}." if ids == {0, IGNORE} else ""
-            )
-            rank_zero_warn(f"classes absent from the {len(masks)} training masks read: {', '.join(absent)}.{hint}")
-        return absent
+        """Returns the classes that none of the masks given for training holds, and warns of them."""
+        masks = [(self.sides[role].mask_reader, name) for role, name in self._masks_given()]
+        return absent_classes(masks, self.classes, skip_bad_files=self.on_bad_file == "skip")
 
     def training_dataset(self, stream: StreamName, names: Names) -> DomainDataset:
         """Returns the augmented crops of a stream, by draw.
@@ -444,18 +418,3 @@ class CrossDomainDataModule(LightningDataModule):
 
     def _rank_and_world_size(self) -> tuple[int, int]:
         return (0, 1) if self.trainer is None else (self.trainer.global_rank, self.trainer.world_size)
-
-
-def _joined(given: DomainSetting) -> Domain:
-    listed = given if isinstance(given, list) else [given]
-    for domain in listed:
-        # The command line reads a file that a domain is given as, and hands over its text.
-        if isinstance(domain, str) and ("\n" in domain or Path(domain).is_file()):
-            raise ValueError(
-                "a domain is given as a file. A table is {class_path: TableDomain, init_args: {table: …}}; all else is "
-                "a folder."
-            )
-    if not listed:
-        raise ValueError("an empty list of domains is given; leave the domain out, or name one.")
-    domains = [FolderDomain(domain) if isinstance(domain, str) else domain for domain in listed]
-    return domains[0] if len(domains) == 1 else JoinedDomains(domains)

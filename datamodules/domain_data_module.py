@@ -3,7 +3,8 @@
 from typing import Any, ClassVar
 
 from datamodules.batch import DomainName
-from datamodules.cross_domain_data_module import CrossDomainDataModule, DomainSetting
+from datamodules.cross_domain_data_module import CrossDomainDataModule
+from datamodules.domain_setting import DomainSetting
 
 
 class DomainDataModule(CrossDomainDataModule):

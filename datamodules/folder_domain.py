@@ -86,8 +86,8 @@ class FolderDomain(FileDomain):
             self._check_folder(root)
             inside = list(self._images.walk(root))
             if not inside:
-                wanted = ", ".join([self._images.pattern, *(SUFFIXES if self._images.takes_any_suffix else ())])
-                raise FileNotFoundError(f"no images in {root}: looked for {wanted}.")
+                suffixes = f" with the suffixes {', '.join(SUFFIXES)}" if self._images.takes_any_suffix else ""
+                raise FileNotFoundError(f"no images in {root}: looked for {self._images.pattern}{suffixes}.")
             found += [self._prefix(label) + name for name in inside]
         return self._ascending(found)
 

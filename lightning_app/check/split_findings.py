@@ -11,6 +11,7 @@ from datamodules.side import Side
 from datamodules.splits import SPLITS
 from lightning_app.check.finding import Finding, Severity
 from lightning_app.check.portion import Place, splits_can_be_made
+from lightning_app.check.wording import counted
 from strategies import Strategy
 
 
@@ -118,8 +119,8 @@ def _groups_in_two_splits(side: Side) -> Iterator[Finding]:
         if shared:
             yield Finding(
                 "warning",
-                f"{Place(side.role, part, 'train').domain}: {len(shared)} groups are in more than one split, so that "
-                "images much like those of the scores are trained on.",
+                f"{Place(side.role, part, 'train').domain}: {counted(len(shared), 'group')} in more than one split, so "
+                "that images much like those of the scores are trained on.",
                 "Put all images of a group into one split. Without lists and a split column Segue does so itself.",
                 shared,
             )

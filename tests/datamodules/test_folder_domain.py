@@ -114,7 +114,7 @@ def test_a_missing_folder_of_images_says_what_there_is(tmp_path: Path) -> None:
 def test_a_folder_without_images_says_which_suffixes_count(tmp_path: Path) -> None:
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.gif").touch()
-    with pytest.raises(FileNotFoundError, match=r"no images in .*: looked for images, \.jpg, \.jpeg, \.png"):
+    with pytest.raises(FileNotFoundError, match=r"no images in .*: looked for images with the suffixes \.jpg, "):
         FolderDomain(str(tmp_path)).names("train")
 
 

@@ -263,7 +263,7 @@ def test_labels_that_do_not_exist(check: Check) -> None:
 
 def test_groups_in_two_splits(check: Check) -> None:
     finding = gravest(check(source={"group": r"\d+$"}))
-    assert finding.severity == "warning" and "2 groups are in more than one split" in finding.what
+    assert finding.severity == "warning" and "2 groups in more than one split" in finding.what
     assert list(finding.items) == ["0: train, val, test", "1: train, val, test"]
 
 
