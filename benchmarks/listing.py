@@ -49,12 +49,12 @@ def listing(pairs: int, files: int = 1_000_000) -> Iterator[Comparison]:
             measured = [(segue[clock], walk[clock]) for segue, walk in seconds]
             yield Comparison.of_pairs(f"{case}, to the first name, os.walk beside it", unit, measured)
         repeats = range(min(pairs, MOST_PROCESSES))
-        sizes = [[_forked(partial(work, folder)) for work in (memory_of_names, memory_of_list)] for _ in repeats]
+        sizes = [[_forked(partial(memory, way, folder)) for way in (_names, _list)] for _ in repeats]
         for place, unit in enumerate(("bytes a file", "peak bytes a file")):
             measured = [(segue[place] / files, walked[place] / files) for segue, walked in sizes]
             yield Comparison.of_pairs(f"{case}, a list of strings beside it", unit, measured)
         if sys.platform == "linux":
-            workers = [[_forked(partial(work, folder)) for work in (worker_of_names, worker_of_list)] for _ in repeats]
+            workers = [[_forked(partial(worker_memory, way, folder)) for way in (_names, _list)] for _ in repeats]
             measured = [(segue / files, walked / files) for segue, walked in workers]
             yield Comparison.of_pairs(f"{case}, forked worker, a list beside it", "private bytes a file", measured)
 
@@ -74,34 +74,19 @@ def seconds_of_walk(folder: str) -> tuple[float, float]:
     return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def memory_of_names(folder: str) -> tuple[int, int]:
+def memory(list_names: Callable[[str], Sequence[str]], folder: str) -> tuple[int, int]:
     """Returns the bytes that the names take, and those that listing them takes at its peak."""
     tracemalloc.start()
-    names = _names(folder)
+    names = list_names(folder)
     gc.collect()
     sizes = tracemalloc.get_traced_memory()
     del names
     return sizes
 
 
-def memory_of_list(folder: str) -> tuple[int, int]:
-    """Returns the same for a list of strings."""
-    tracemalloc.start()
-    names = _list(folder)
-    gc.collect()
-    sizes = tracemalloc.get_traced_memory()
-    del names
-    return sizes
-
-
-def worker_of_names(folder: str) -> int:
+def worker_memory(list_names: Callable[[str], Sequence[str]], folder: str) -> int:
     """Returns the private bytes of a forked process that has read each name once."""
-    return _private_bytes_of_worker(_names(folder))
-
-
-def worker_of_list(folder: str) -> int:
-    """Returns the same for a list of strings."""
-    return _private_bytes_of_worker(_list(folder))
+    return _private_bytes_of_worker(list_names(folder))
 
 
 def _names(folder: str) -> Sequence[str]:

@@ -148,7 +148,8 @@ def _try_out(transform: Transform, crop: tuple[int, int], channels: int) -> None
         warnings.simplefilter("error", UserWarning)
         for _ in range(8):
             _, made = apply(always, image, mask, generator)
-            if not set(np.unique(made)) <= {100, 200, IGNORE}:  # type: ignore[arg-type]  # a mask went in
+            assert made is not None, "a mask went in"
+            if not set(np.unique(made)) <= {100, 200, IGNORE}:
                 raise ValueError(
                     f"data.augmentation: {_name(transform)} makes up class ids in masks. Masks must be filled with "
                     f"{IGNORE} (fill_mask: {IGNORE}) and never interpolated (mask_interpolation: 0)."

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import cv2
 import numpy as np
@@ -84,7 +84,8 @@ class Crop:
         classes = to_classes(mask)
         if self.scaled == self.wanted:
             return classes
-        return cv2.copyMakeBorder(classes, *self._edges, cv2.BORDER_CONSTANT, value=[IGNORE])  # type: ignore[return-value]  # OpenCV's types know no dtype
+        padded = cv2.copyMakeBorder(classes, *self._edges, cv2.BORDER_CONSTANT, value=[IGNORE])
+        return cast(MaskArray, padded)
 
     @property
     def _place(self) -> tuple[slice, slice]:

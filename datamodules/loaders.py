@@ -55,7 +55,7 @@ class Hands:
 
     def __init__(self, workers: int) -> None:
         memory = torch.zeros(workers, _SLOT.itemsize, dtype=torch.uint8)
-        self._memory: torch.Tensor = memory.share_memory_()  # type: ignore[no-untyped-call]  # torch's own
+        self._memory: torch.Tensor = memory.share_memory_()  # type: ignore[no-untyped-call]  # torch gives it no types
         self._known.add(self)
 
     def __call__(self, worker: int) -> None:

@@ -62,8 +62,6 @@ class Names(Sequence[str]):
             return NotImplemented
         return len(self) == len(other) and all(mine == its for mine, its in zip(self, other, strict=True))
 
-    __hash__ = None  # type: ignore[assignment]  # as a list
-
     def __repr__(self) -> str:
         """Returns the first names and how many there are."""
         return f"Names({some(self)})"

@@ -113,7 +113,7 @@ def _odd_spellings(folder: Path, suffixes: tuple[str, ...]) -> dict[str, str]:
     """Returns the files of a folder whose suffix is spelled in both cases, such as .Png, by what stands before it."""
     usual = {*suffixes, *map(str.upper, suffixes)}
     try:
-        names = os.listdir(folder)  # noqa: PTH208 - as the strings around it
+        names = [path.name for path in folder.iterdir()]
     except OSError:
         return {}
     parts = [(name, name.rpartition(".")) for name in names]
@@ -132,7 +132,7 @@ def walk_files(folder: Path) -> Iterator[str]:
     waiting: list[tuple[str, str, Mapping[tuple[int, int], str]]] = [(str(folder), "", {})]
     while waiting:
         path, inside, above = waiting.pop()
-        described = os.stat(path)  # noqa: PTH116 - as the strings around it
+        described = Path(path).stat()
         identity = (described.st_dev, described.st_ino)
         if identity in above:
             raise ValueError(

@@ -43,27 +43,9 @@ CITYSCAPES_LABELS = dict(
 """Names of the ids 0 to 33 in ``*_labelIds.png`` (cityscapesScripts, ``helpers/labels.py``,
 https://github.com/mcordts/cityscapesScripts). A licence plate, −1 there, is drawn in no mask."""
 
-CITYSCAPES_CLASSES = [
-    "road",
-    "sidewalk",
-    "building",
-    "wall",
-    "fence",
-    "pole",
-    "traffic light",
-    "traffic sign",
-    "vegetation",
-    "terrain",
-    "sky",
-    "person",
-    "rider",
-    "car",
-    "truck",
-    "bus",
-    "train",
-    "motorcycle",
-    "bicycle",
-]
+_EVALUATED = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
+
+CITYSCAPES_CLASSES = [CITYSCAPES_LABELS[id_] for id_ in _EVALUATED]
 """The 19 classes that Cityscapes evaluates, in the order of its train ids: what ``data.classes`` is in most papers."""
 
 CAMVID_COLORS = {

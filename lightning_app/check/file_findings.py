@@ -51,8 +51,7 @@ def file_findings(data: CrossDomainDataModule, survey: Survey, streams: Collecti
     return [
         *_unreadable(survey, data.on_bad_file),
         *_copies(survey, streams),
-        *_flat(survey),
-        *_turned(survey),
+        *_remarkable(survey),
         *_conversions(survey, data.channels),
         *_sizes(survey, data.transform, streams),
     ]
@@ -124,25 +123,22 @@ def _lines(groups: Sequence[Sequence[NamedImage]]) -> list[str]:
     return [" = ".join(map(str, copies)) for copies in groups]
 
 
-def _turned(survey: Survey) -> Iterator[Finding]:
-    turned = [f"{place} {name}" for place, summary in survey.places.items() for name in summary.turned]
-    if turned:
-        yield Finding(
-            "warning",
-            f"{counted(len(turned), 'image')} turned by EXIF data, which is not applied.",
-            "Masks drawn on the turned images do not fit: save the images turned, and without EXIF data.",
-            turned,
-        )
-
-
-def _flat(survey: Survey) -> Iterator[Finding]:
-    flat = [f"{place} {name}" for place, summary in survey.places.items() for name in summary.flat]
+def _remarkable(survey: Survey) -> Iterator[Finding]:
+    flat = survey.images(lambda summary: summary.flat)
     if flat:
         yield Finding(
             "warning",
             f"{counted(len(flat), 'image')} of one value in all pixels.",
             "Look at them: they may be empty tiles, or 16-bit images of another value_range.",
             flat,
+        )
+    turned = survey.images(lambda summary: summary.turned)
+    if turned:
+        yield Finding(
+            "warning",
+            f"{counted(len(turned), 'image')} turned by EXIF data, which is not applied.",
+            "Masks drawn on the turned images do not fit: save the images turned, and without EXIF data.",
+            turned,
         )
 
 

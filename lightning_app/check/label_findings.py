@@ -100,7 +100,7 @@ def _absent_classes(data: CrossDomainDataModule, survey: Survey, streams: Collec
 
 
 def _without_labels(survey: Survey) -> Iterator[Finding]:
-    ignored = [f"{place} {name}" for place, summary in survey.places.items() for name in summary.ignored]
+    ignored = survey.images(lambda summary: summary.ignored)
     if ignored:
         yield Finding(
             "warning",

@@ -36,7 +36,7 @@ def split_findings(
     findings: list[Finding] = []
     for side in data.sides.values():
         try:
-            side.splits  # noqa: B018 - made at the first access
+            _ = side.splits  # made at the first access
         except (ValueError, OSError) as error:
             findings.append(Finding("error", f"{error}"))
             continue
@@ -45,7 +45,7 @@ def split_findings(
         findings += _groups_in_two_splits(side)
     if not any(finding.severity == "error" for finding in findings):
         try:
-            data.labelled_names  # noqa: B018 - chosen at the first access, whatever the strategy takes
+            _ = data.labelled_names  # chosen at the first access, whatever the strategy takes
             if strategy is not None:
                 data.streams(strategy.required_streams, strategy.optional_streams, strategy.name)
         except (ValueError, OSError) as error:

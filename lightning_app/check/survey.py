@@ -1,7 +1,7 @@
 """All that reading the files has shown, summed up."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -172,6 +172,10 @@ class Survey:
             self._copied[record.digest] = [NamedImage(self.portions[first[0]].place, first[1])]
             self.copies.append(self._copied[record.digest])
         self._copied[record.digest].append(NamedImage(place, record.name))
+
+    def images(self, of: Callable[[Summary], Sequence[str]]) -> list[str]:
+        """Returns images of all places, each with its place, such as ``source/train a``."""
+        return [f"{place} {name}" for place, summary in self.places.items() for name in of(summary)]
 
     def domains(self) -> list[str]:
         """Returns the domains in order: ``source`` and ``target``, or the parts of either."""
