@@ -79,12 +79,17 @@ class TrainingStreams:
             return self.labelled_names
         if stream not in self.sides:
             return Names()
-        names = self.sides[stream].splits["train"]
-        if stream == "source" and len(names):
-            hint = ""
-            target = self.sides.get("target")
-            if target is not None and len(target.splits["train"]) and target.domain.has_mask(target.splits["train"][0]):
-                hint = " The target's have masks: are source and target swapped?"
+        return self._source_names if stream == "source" else self.sides["target"].splits["train"]
+
+    @cached_property
+    def _source_names(self) -> Names:
+        # Once: to see that each has its mask is a walk through the folders.
+        names = self.sides["source"].splits["train"]
+        hint = ""
+        target = self.sides.get("target")
+        if target is not None and len(target.splits["train"]) and target.domain.has_mask(target.splits["train"][0]):
+            hint = " The target's have masks: are source and target swapped?"
+        if len(names):
             self.sides["source"].require_masks(names, "source images are trained with their masks", hint)
         return names
 
