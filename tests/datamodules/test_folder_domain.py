@@ -2,6 +2,7 @@ import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -139,3 +140,88 @@ def test_it_travels_to_workers_and_stays_small(make_folder: MakeFolder) -> None:
     domain = FolderDomain(str(make_folder(count=10)))
     domain.names("train")
     assert len(pickle.dumps(domain)) < 2000
+
+
+def test_several_roots_are_one_domain(make_folder: MakeFolder) -> None:
+    monday, friday = make_folder("monday", 3), make_folder("friday", 2, seed=1)
+    domain = FolderDomain([str(monday), str(friday)], shares=(1.0, 0.0, 0.0))
+    names = [
+        *(f"friday/friday_{index:02d}" for index in range(2)),
+        *(f"monday/monday_{index:02d}" for index in range(3)),
+    ]
+    assert domain.names("train") == names
+    expected = cv2.imread(str(friday / "masks" / "friday_01.png"), cv2.IMREAD_UNCHANGED)
+    np.testing.assert_array_equal(domain.read_mask("friday/friday_01"), expected)
+    (monday / "train.txt").write_text("monday_02\n")
+    with pytest.raises(FileNotFoundError, match=r"there is .*monday/train\.txt, but no list in .*friday: each root"):
+        FolderDomain([str(monday), str(friday)]).names("train")
+    (friday / "val.txt").write_text("friday_00\n")
+    listed = FolderDomain([str(monday), str(friday)])
+    assert [listed.names(split) for split in ("train", "val")] == [["monday/monday_02"], ["friday/friday_00"]]
+    with pytest.raises(ValueError, match=r"root names .*monday twice"):
+        FolderDomain([str(monday), str(monday)])
+
+
+def test_lists_that_are_asked_for_must_be_there(make_folder: MakeFolder) -> None:
+    root = make_folder(count=3)
+    (root / "sets").mkdir()
+    (root / "sets" / "train.txt").write_text("target_01")
+    assert FolderDomain(str(root), lists="sets/{split}.txt").names("train") == ["target_01"]
+    with pytest.raises(FileNotFoundError, match=r"lists is 'set/\{split\}\.txt', but .*set/train\.txt does not exist"):
+        FolderDomain(str(root), lists="set/{split}.txt").names("train")
+
+
+def test_a_group_stays_in_one_split(make_folder: MakeFolder) -> None:
+    root = make_folder(count=12)
+    for index in range(12):
+        for kind in ("images", "masks"):
+            (root / kind / f"target_{index:02d}.png").rename(root / kind / f"drive{index // 2}_{index:02d}.png")
+    domain = FolderDomain(str(root), group="^(drive.)_")
+    groups = [{domain.group(name) for name in domain.names(split)} for split in ("train", "val", "test")]
+    assert [len(of_split) for of_split in groups] == [4, 1, 1]
+    assert sum(map(len, groups)) == len(set.union(*groups))
+    with pytest.raises(ValueError, match=r"group is '\^\(car\)', which finds nothing in the name 'drive0_00'"):
+        FolderDomain(str(root), group="^(car)").names("train")
+    with pytest.raises(ValueError, match=r"group is '\(', which is no regular expression"):
+        FolderDomain(str(root), group="(")
+
+
+def test_masks_in_colours_are_ids_of_their_classes(make_folder: MakeFolder) -> None:
+    root = make_folder(count=1)
+    colours = np.array([[[128, 64, 128], [0, 0, 142]], [[0, 0, 0], [128, 64, 128]]], np.uint8)
+    cv2.imwrite(str(root / "masks" / "target_00.png"), colours[..., ::-1])
+    domain = FolderDomain(str(root), colors={"road": (128, 64, 128), "ignore": (0, 0, 0), "car": (0, 0, 142)})
+    assert domain.classes == ["road", "ignore", "car"]
+    assert domain.read_mask("target_00").tolist() == [[0, 2], [1, 0]]
+    with pytest.raises(ValueError, match=r"colors names bus, which classes does not"):
+        FolderDomain(str(root), colors={"bus": (0, 0, 1)}, classes=["road"])
+    with pytest.raises(ValueError, match="mask_channel and colors are both given"):
+        FolderDomain(str(root), colors={"road": (0, 0, 0)}, mask_channel=0)
+
+
+def test_patterns_of_images_and_masks_must_fit_each_other(make_folder: MakeFolder) -> None:
+    with pytest.raises(ValueError, match=r"both need the same \*, \*\*/ and \{split\} in the same order"):
+        FolderDomain(str(make_folder(count=1)), images="{split}/*.png", masks="*.png")
+
+
+def test_folders_of_other_splits_say_how_to_name_them(tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    cv2.imwrite(str(tmp_path / "training" / "a_rgb.png"), np.zeros((4, 4, 3), np.uint8))
+    patterns = {"images": "{split}/*_rgb.png", "masks": "{split}/*_ids.png"}
+    with pytest.raises(ValueError, match=r"holds the splits training, but none of train, val, test\. Set split"):
+        FolderDomain(str(tmp_path), **patterns).names("train")
+    named = FolderDomain(str(tmp_path), split_names={"train": "training"}, **patterns)
+    assert named.names("train") == ["training/a"]
+    with pytest.raises(ValueError, match="two splits cannot be the same images"):
+        FolderDomain(str(tmp_path), split_names={"train": "a", "val": "a"}, **patterns)
+
+
+def test_two_masks_of_one_image_are_refused_and_any_spelling_of_a_suffix_is_found(make_folder: MakeFolder) -> None:
+    root = make_folder(count=2)
+    (root / "masks" / "target_01.png").rename(root / "masks" / "target_01.Png")
+    domain = FolderDomain(str(root))
+    assert domain.without_mask(domain.images) == [] and domain.has_mask("target_01")
+    assert domain.read_mask("target_01").shape == (12, 16)
+    np.save(root / "masks" / "target_00.npy", np.zeros((12, 16), np.uint8))
+    with pytest.raises(ValueError, match=r"images with two masks in .*masks: target_00\. Keep one of each"):
+        FolderDomain(str(root)).check_masks()
