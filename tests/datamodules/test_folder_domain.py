@@ -193,6 +193,10 @@ def test_masks_in_colours_are_ids_of_their_classes(make_folder: MakeFolder) -> N
     domain = FolderDomain(str(root), colors={"road": (128, 64, 128), "ignore": (0, 0, 0), "car": (0, 0, 142)})
     assert domain.classes == ["road", "ignore", "car"]
     assert domain.read_mask("target_00").tolist() == [[0, 2], [1, 0]]
+    # What was counted by other ids is not taken from a cache.
+    swapped = FolderDomain(str(root), colors={"car": (0, 0, 142), "ignore": (0, 0, 0), "road": (128, 64, 128)})
+    assert swapped.mask_encoding != domain.mask_encoding
+    assert pickle.loads(pickle.dumps(domain)).mask_encoding == domain.mask_encoding
     with pytest.raises(ValueError, match=r"colors names bus, which classes does not"):
         FolderDomain(str(root), colors={"bus": (0, 0, 1)}, classes=["road"])
     with pytest.raises(ValueError, match="mask_channel and colors are both given"):
