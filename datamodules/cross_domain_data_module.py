@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, ClassVar, Literal, cast
 
+import numpy as np
 from albumentations import BasicTransform
 from lightning import LightningDataModule
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
@@ -301,6 +302,22 @@ class CrossDomainDataModule(LightningDataModule):
             )
         return CombinedLoader(loaders, mode="min_size")
 
+    def target_images(self) -> DataLoader[Any]:
+        """Returns this rank's share of the target training images: whole, one at a time, in an order of chance.
+
+        Raises:
+            ValueError: if there are none on any rank.
+        """
+        names = self.streams(["target"], strategy=self._declared()[0])["target"]
+        rank, world_size = self._rank_and_world_size()
+        order = np.random.default_rng([self.seed, len(names)]).permutation(len(names))[rank::world_size]
+        side = self._side("target")
+        skip = self.on_bad_file == "skip"
+        dataset = DomainDataset(
+            side.domain, side.role, names, channels=self.channels, stream="target", skip_bad_files=skip
+        )
+        return WatchedLoader(dataset, batch_size=1, sampler=order.tolist(), **self._loader_options())
+
     def val_dataloader(self) -> list[DataLoader[Any]]:
         """Returns a loader for each domain that has labelled images in ``val``: whole images, one at a time."""
         return self._evaluation_loaders("val")
@@ -330,6 +347,7 @@ class CrossDomainDataModule(LightningDataModule):
         if self.trainer is not None and self.trainer.predicting:
             return batch
         if "image" in batch:
+            self.skipped.add("target", batch.pop("skipped", []))
             return to_device_values(batch)
         for stream, images in batch.items():
             self.skipped.add(stream, images.pop("skipped", []))

@@ -111,22 +111,25 @@ class DomainDataset(Dataset[Sample]):
         """
         draw = Draw(item, item) if isinstance(item, int) else item
         if self.transform is None:
-            whole = self._read(draw.image, 1)
+            whole, skipped = self._read_draw(draw, 1)
             mask = None if self.read_mask is None else self.read_mask.to_classes(whole.ids, whole.name)
-            return self._sample(whole.name, self._converted(whole), mask)
-        generator = stream_generator(self.seed, f"augmentation/{self.stream}", draw.number)
-        factor = self.transform.draw_factor(generator)
-        read = partial(self._read, reduction=reduction_for(factor))
-        if not self.skip_bad_files:
-            return self._augmented(read(draw.image), draw, factor, generator, self.transform)
-        # What is wrong with the classes or the augmentation is no fault of a file, and is never skipped.
-        files, skipped = read_or_another(
-            read, self.names, draw.image, draw=draw.number, seed=self.seed, stream=str(self.stream)
-        )
-        sample = self._augmented(files, draw, factor, generator, self.transform)
+            sample = self._sample(whole.name, self._converted(whole), mask)
+        else:
+            generator = stream_generator(self.seed, f"augmentation/{self.stream}", draw.number)
+            factor = self.transform.draw_factor(generator)
+            # What is wrong with the classes or the augmentation is no fault of a file, and is never skipped.
+            files, skipped = self._read_draw(draw, reduction_for(factor))
+            sample = self._augmented(files, draw, factor, generator, self.transform)
         if skipped:
             sample["skipped"] = skipped
         return sample
+
+    def _read_draw(self, draw: Draw, reduction: int) -> tuple[_Read, list[SkippedFile]]:
+        """Reads the image of a draw, or another where that may be, with what was skipped."""
+        read = partial(self._read, reduction=reduction)
+        if not self.skip_bad_files:
+            return read(draw.image), []
+        return read_or_another(read, self.names, draw.image, draw=draw.number, seed=self.seed, stream=str(self.stream))
 
     def _read(self, index: int, reduction: int) -> _Read:
         name = self.names[index]

@@ -1,6 +1,6 @@
 """From one image of any size to one mask: overlapping windows, blended, in bounded memory."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NotRequired
 
@@ -156,6 +156,21 @@ def predict_mask(
         _finish(band[:, : end - top], mask[top:end], None if probabilities is None else probabilities[:, top:end])
         _shift_up(band, end - top)
     return mask
+
+
+def window_places(height: int, width: int, windows: Windows | None) -> Iterator[tuple[slice, slice]]:
+    """Yields the rows and columns of the windows of an image when they lie side by side, each pixel in at least one.
+
+    Args:
+        height: of the image, in pixels.
+        width: of the image, in pixels.
+        windows: their size; None is one window over everything.
+    """
+    rows, columns = (height, width) if windows is None else windows.shape
+    rows, columns = min(rows, height), min(columns, width)
+    for top in _starts(height, rows, 0):
+        for left in _starts(width, columns, 0):
+            yield slice(top, top + rows), slice(left, left + columns)
 
 
 def _channels_first(image: Tensor | ImageArray) -> Tensor | NDArray[Any]:

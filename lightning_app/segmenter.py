@@ -26,6 +26,7 @@ from lightning_app.network import NetworkSpec, SegmentationNetwork
 from lightning_app.optimization import PolynomialDecay, check_groups, held_back, make_optimizer, without_gradients
 from lightning_app.scoring import Scoring
 from lightning_app.step_flags import StepFlags
+from lightning_app.target_batches import TargetBatches
 from lightning_app.weight_files import labels_of, read_checkpoint
 from lightning_app.weights import init_from as copy_network
 from lightning_app.weights import load_encoder_weights, load_network
@@ -84,6 +85,8 @@ class Segmenter(LightningModule):
         self.weights_report: list[str] = []
         if encoder_weights:
             self.weights_report += load_encoder_weights(self.network, encoder_weights)
+        if strategy is not None and strategy.wants_pretrained:
+            strategy.keep_pretrained(self.network)
         if init_from:
             self.weights_report += copy_network(self.network, init_from)
         self.strategy = strategy
@@ -164,6 +167,11 @@ class Segmenter(LightningModule):
                 f"{self._strategy.name} trains {self.spec.architecture} / {self.spec.encoder} "
                 f"with {self.labels_used} target labels."
             )
+            if self._strategy.wants_pretrained and not (self.hparams["encoder_weights"] or self.trainer.ckpt_path):
+                rank_zero_warn(
+                    f"{self._strategy.name} holds the encoder to its pretrained weights, but they are those of chance: "
+                    "set model.encoder_weights."
+                )
 
     def on_train_start(self) -> None:
         """Enters training mode: Lightning leaves a module as it finds it."""
@@ -179,6 +187,7 @@ class Segmenter(LightningModule):
         strategy = self._strategy
         accumulate = self.trainer.accumulate_grad_batches
         if batch_idx % accumulate == 0:
+            self._refresh(self.step_at(self.global_step))
             # Lightning zeroes after this method, which would lose what it accumulates: see optimizer_zero_grad.
             self._optimizer.zero_grad()
         self._seed_chance()
@@ -209,6 +218,20 @@ class Segmenter(LightningModule):
         self._log_step(terms, total)
         self.consumed_batches += 1
         return anchor(total, [parameter for group in self.groups for parameter in group["params"]])
+
+    def _refresh(self, step: Step) -> None:
+        """Lets the strategy pass over the target, if its turn has come."""
+        every = self._strategy.refresh_every
+        if every is None or not (step.index == step.total or (every and step.index % every == 0)):
+            return
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None or not hasattr(data, "target_images"):
+            raise ValueError(f"{self._strategy.name} passes over the target: train it with a CrossDomainDataModule.")
+        self.eval()
+        batches = TargetBatches(data.target_images(), self, self.windows)
+        with torch.no_grad():
+            self._strategy.refresh(self._network, batches, step)
+        self.train()
 
     def step_at(self, index: int) -> Step:
         """Returns the step of a zero-based index: a function of the index alone, so that a resume finds the same."""
@@ -275,6 +298,9 @@ class Segmenter(LightningModule):
         super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
         self.accumulating = False
         self._strategy.after_step(self._network, self.step)
+        if self.step.index + 1 == self.total_steps:
+            # Here, so that the last validation and the last checkpoint see it.
+            self._refresh(self.step_at(self.total_steps))
 
     def train(self, mode: bool = True) -> Self:
         """Enters training or eval mode; a strategy keeps frozen normalisation layers in eval."""

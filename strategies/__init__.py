@@ -2,17 +2,21 @@
 
 from strategies.adversarial_alignment import AdversarialAlignment
 from strategies.base import Losses, Network, ParameterGroup, Step, Strategy
+from strategies.class_mix import ClassMix
 from strategies.entropy_minimization import EntropyMinimization
 from strategies.fine_tune import FineTune
+from strategies.mean_teacher import MeanTeacher
 from strategies.partial_freezing import PartialFreezing
 from strategies.source_only import SourceOnly
 from strategies.wrapper import Wrapper
 
 __all__ = [
     "AdversarialAlignment",
+    "ClassMix",
     "EntropyMinimization",
     "FineTune",
     "Losses",
+    "MeanTeacher",
     "Network",
     "ParameterGroup",
     "PartialFreezing",

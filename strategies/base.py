@@ -1,12 +1,15 @@
 """The seam: what a strategy is given, and what it gives back."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, NotRequired, Protocol, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, NotRequired, Protocol, TypedDict
 
 from torch import Tensor, nn
 
-from datamodules.batch import Batch, DomainName, RareClassSampling, StreamName
+from datamodules.batch import Batch, DomainBatch, DomainName, RareClassSampling, StreamName
+
+if TYPE_CHECKING:  # a component knows the seam, and not the seam its components
+    from strategies.components.teacher import Teacher
 
 Losses = Iterator[dict[str, Tensor]]
 """What ``Strategy.losses`` yields: named and already weighted scalar terms."""
@@ -30,6 +33,8 @@ class Network(Protocol):
     """What a strategy may rely on in the network it trains: a ``torch.nn.Module`` with these members."""
 
     training: bool
+    mean: Tensor
+    """(1, C, 1, 1), what the network subtracts from an image: a pixel of this value is 0 to the encoder."""
 
     @property
     def encoder(self) -> nn.Module:
@@ -76,7 +81,8 @@ class Step:
         index: zero-based index of the optimizer step, the same in ``losses`` and in the ``after_step`` that follows.
         total: number of optimizer steps of the whole run.
         epoch: zero-based epoch.
-        shared: what a wrapper may reuse, such as pseudo-labels, by name.
+        shared: what a wrapper may reuse, by name: ``pseudo_labels`` (B, H, W) int64 of the stream ``target`` and
+            ``pseudo_weights`` (B, H, W) float, what each of their pixels counts.
     """
 
     index: int
@@ -127,16 +133,24 @@ class Strategy(nn.Module):
         required_streams: the streams without which it cannot train.
         optional_streams: the streams it uses when they are there. It gets no others.
         requests: plain settings it asks of the data. What a config sets itself wins over them.
+        refresh_every: steps from one ``refresh`` to the next, of which the first comes before step 0 and one more
+            after the last step; 0 refreshes after the last step alone, None never.
+        wants_pretrained: whether ``keep_pretrained`` shall be called.
     """
 
     required_streams: Sequence[StreamName] = ("source",)
     optional_streams: Sequence[StreamName] = ()
     requests: Sequence[RareClassSampling] = ()
+    refresh_every: int | None = None
+    wants_pretrained: bool = False
 
     @property
     def name(self) -> str:
         """What the strategy is called in messages and checkpoints."""
         return type(self).__name__
+
+    def keep_pretrained(self, network: Network) -> None:
+        """Copies what the method needs of the network as its encoder's weights left it, before ``init_from``."""
 
     def build(self, network: Network, classes: Sequence[str]) -> None:
         """Makes the method's own parts, such as a discriminator, and freezes what stays frozen; called once."""
@@ -172,11 +186,35 @@ class Strategy(nn.Module):
     def after_step(self, network: Network, step: Step) -> None:
         """Runs after a real optimizer step: a teacher's moving average."""
 
+    def refresh(self, network: Network, target_batches: Iterable[DomainBatch], step: Step) -> None:
+        """Runs as ``refresh_every`` says, without gradients: a pass over the target, for thresholds or statistics.
+
+        The network comes in eval mode, and is put back into training mode afterwards.
+
+        Args:
+            network: the network.
+            target_batches: this rank's target training images, one at a time, whole or in windows, not augmented,
+                without masks, on the device, in an order of chance. They are read as they are asked for, and from
+                the first one again each time. Ranks may have different numbers of them, or none.
+            step: the step that comes next; behind the last one its index is the total.
+        """
+
+    def confident(self, probabilities: Tensor) -> Tensor | None:
+        """Returns which pixels would get a pseudo-label, for the scores of validation.
+
+        Args:
+            probabilities: (B, C, H, W), of the inference network.
+
+        Returns:
+            (B, H, W) bool, or None for a method without pseudo-labels.
+        """
+        return None
+
     def train_mode(self, network: Network, step: Step) -> None:
         """Runs when the network enters training mode and before every training step: still layers go back to eval."""
 
     @property
-    def teacher(self) -> nn.Module | None:
+    def teacher(self) -> "Teacher | None":
         """The mean teacher, or None."""
         return None
 

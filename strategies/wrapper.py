@@ -1,11 +1,12 @@
 """A strategy that holds another one and adds to it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
-from datamodules.batch import Batch, DomainName, RareClassSampling, StreamName
+from datamodules.batch import Batch, DomainBatch, DomainName, RareClassSampling, StreamName
 from strategies.base import Losses, Network, ParameterGroup, Step, Strategy
+from strategies.components.teacher import Teacher
 
 
 class Wrapper(Strategy):
@@ -24,11 +25,17 @@ class Wrapper(Strategy):
         self.required_streams: Sequence[StreamName] = base.required_streams
         self.optional_streams: Sequence[StreamName] = base.optional_streams
         self.requests: Sequence[RareClassSampling] = base.requests
+        self.refresh_every = base.refresh_every
+        self.wants_pretrained = base.wants_pretrained
 
     @property
     def name(self) -> str:
         """The names of the wrapper and of what is in it."""
         return f"{type(self).__name__}({self.base.name})"
+
+    def keep_pretrained(self, network: Network) -> None:
+        """Has the base copy what it needs."""
+        self.base.keep_pretrained(network)
 
     def build(self, network: Network, classes: Sequence[str]) -> None:
         """Builds the base."""
@@ -49,12 +56,20 @@ class Wrapper(Strategy):
         """Tells the base."""
         self.base.after_step(network, step)
 
+    def refresh(self, network: Network, target_batches: Iterable[DomainBatch], step: Step) -> None:
+        """Refreshes the base."""
+        self.base.refresh(network, target_batches, step)
+
+    def confident(self, probabilities: Tensor) -> Tensor | None:
+        """Asks the base."""
+        return self.base.confident(probabilities)
+
     def train_mode(self, network: Network, step: Step) -> None:
         """Asks the base."""
         self.base.train_mode(network, step)
 
     @property
-    def teacher(self) -> nn.Module | None:
+    def teacher(self) -> Teacher | None:
         """The base's mean teacher, or None."""
         return self.base.teacher
 

@@ -1,0 +1,32 @@
+"""The target images that a strategy passes over between two steps."""
+
+from collections.abc import Iterable, Iterator
+
+from lightning.pytorch import LightningModule
+
+from datamodules.batch import DomainBatch
+from lightning_app.inference import Windows, window_places
+
+
+class TargetBatches:
+    """Hands out target images one at a time, on the device; each pass starts at the first.
+
+    Args:
+        images: whole images, as workers hand them over.
+        module: where they go.
+        windows: how large images are cut; None hands them out whole.
+    """
+
+    def __init__(self, images: Iterable[DomainBatch], module: LightningModule, windows: Windows | None) -> None:
+        self._images = images
+        self._module = module
+        self._windows = windows
+
+    def __iter__(self) -> Iterator[DomainBatch]:
+        """Reads the images as they are asked for."""
+        for whole in self._images:
+            height, width = whole["image"].shape[-2:]
+            for rows, columns in window_places(height, width, self._windows):
+                piece: DomainBatch = {**whole, "image": whole["image"][..., rows, columns]}
+                # As Lightning moves a batch of training, with the data module's own hook.
+                yield self._module.trainer.strategy.batch_to_device(piece, self._module.device, 0)
