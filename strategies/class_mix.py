@@ -25,8 +25,9 @@ class ClassMix(MeanTeacher):
     Reference: Tranheden et al., DACS, WACV 2021, https://arxiv.org/abs/2007.08702; Olsson et al., ClassMix, WACV 2021,
     https://arxiv.org/abs/2007.07936
     Costs: one more forward and backward, on mixed images, and the teacher's forward
-    Differs from the papers: images of a batch have jitter and blur of their own; the teacher's buffers are averaged
-    too, and it infers, where DACS's student does.
+    Differs from the papers: whether it is jittered and blurred is drawn for each image, where DACS draws once a batch,
+    and the jitter is torchvision's kind (see ``StrongAugmentation``); of several devices each has a share w of its own;
+    the teacher's buffers are averaged too, and it infers, where DACS's student does.
 
     Args:
         momentum: the largest share of itself that the teacher keeps in a step, in [0, 1).

@@ -40,8 +40,8 @@ class MeanTeacher(Strategy):
     teacher finds likeliest on the unchanged image. After each optimizer step i the teacher becomes
     m · teacher + (1 − m) · student, m = min(1 − 1 / (i + 1), momentum).
 
-    The teacher normalises by its batch, as the student does, so that its running statistics become the target's.
-    Validation, test and prediction use the teacher.
+    The teacher normalises by its batch, as the student does, so that its running statistics become nearly the
+    target's. Validation, test and prediction use the teacher.
 
     Reference: Tarvainen and Valpola, Mean teachers are better role models, NeurIPS 2017,
     https://arxiv.org/abs/1703.01780; French et al., Self-ensembling, ICLR 2018, https://arxiv.org/abs/1706.05208

@@ -20,9 +20,10 @@ def class_mask(mask: Tensor) -> Tensor:
         (B, H, W) bool, true on the pixels of the picked classes.
     """
     flat = mask.flatten(1)
-    present = torch.zeros(len(mask), _IDS, device=mask.device).scatter_(1, flat, 1.0)
+    # float32 whatever torch's default: under true half precision many classes would draw the same number.
+    present = torch.zeros(len(mask), _IDS, device=mask.device, dtype=torch.float32).scatter_(1, flat, 1.0)
     # Present classes draw a number in (0, 1], absent ones stand behind them all.
-    drawn = present * (1 - torch.rand(len(mask), _IDS, device=mask.device))
+    drawn = present * (1 - torch.rand_like(present))
     place = drawn.argsort(dim=1, descending=True).argsort(dim=1)
     picked = place < (present.sum(dim=1, keepdim=True) / 2).ceil()
     return picked.gather(1, flat).view_as(mask)
@@ -43,7 +44,7 @@ def box_mask(mask: Tensor) -> Tensor:
     count, height, width = mask.shape
 
     def uniform() -> Tensor:
-        return torch.rand(count, 1, 1, device=mask.device)
+        return torch.rand(count, 1, 1, device=mask.device, dtype=torch.float32)
 
     # The logarithm of a side's share is even between those of a half and of 1.
     share = (uniform() * math.log(0.5)).exp()

@@ -57,6 +57,6 @@ def class_shares(labels: Tensor, counted: Tensor, classes: int) -> Tensor:
     Returns:
         (classes,) float32; the sum is the share of the pixels that count.
     """
-    counts = torch.zeros(classes, device=labels.device)
+    counts = torch.zeros(classes, dtype=torch.int64, device=labels.device)
     # torch.bincount would wait for the largest id.
-    return counts.scatter_add_(0, labels.flatten(), counted.flatten().float()) / labels.numel()
+    return counts.scatter_add_(0, labels.flatten(), counted.flatten().long()).float() / labels.numel()
