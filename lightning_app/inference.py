@@ -87,6 +87,7 @@ def predict_mask(
     device: torch.device | str,
     probabilities: NDArray[np.float16] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    watch: Callable[[Tensor], None] | None = None,
 ) -> MaskArray:
     """Predicts the class of every pixel of one image.
 
@@ -104,6 +105,8 @@ def predict_mask(
         device: where the network is.
         probabilities: (classes, H, W) array that is filled with the probabilities, for example a memmap.
         progress: called after each batch of windows with the windows done and the windows in all.
+        watch: called with the probabilities (1, classes, h, W), float32 on the device, of each few rows that are
+            finished, from the top: who needs no more than a number of each pixel need not hold them all.
 
     Returns:
         (H, W) uint8 class ids.
@@ -153,7 +156,8 @@ def predict_mask(
                 progress(done, len(tops) * len(lefts))
         assert band is not None  # there is at least one window in a row
         end = tops[row + 1] if row + 1 < len(tops) else height
-        _finish(band[:, : end - top], mask[top:end], None if probabilities is None else probabilities[:, top:end])
+        wanted = None if probabilities is None else probabilities[:, top:end]
+        _finish(band[:, : end - top], mask[top:end], wanted, watch)
         _shift_up(band, end - top)
     return mask
 
@@ -231,7 +235,9 @@ def _check_logits(logits: Tensor, expected: tuple[int, int, int]) -> None:
         )
 
 
-def _finish(band: Tensor, mask: MaskArray, probabilities: NDArray[np.float16] | None) -> None:
+def _finish(
+    band: Tensor, mask: MaskArray, probabilities: NDArray[np.float16] | None, watch: Callable[[Tensor], None] | None
+) -> None:
     """Turns finished rows of logits into class ids and probabilities, a few rows at a time."""
     for start in range(0, len(mask), FINISHED_ROWS):
         rows = slice(start, start + FINISHED_ROWS)
@@ -242,8 +248,13 @@ def _finish(band: Tensor, mask: MaskArray, probabilities: NDArray[np.float16] | 
                 "trainer.precision: 32-true; if that does not help, the checkpoint holds broken weights."
             )
         mask[rows] = ids.to(torch.uint8).cpu().numpy()
+        if probabilities is None and watch is None:
+            continue
+        finished = band[:, rows].softmax(dim=0)
         if probabilities is not None:
-            probabilities[:, rows] = band[:, rows].softmax(dim=0).half().cpu().numpy()
+            probabilities[:, rows] = finished.half().cpu().numpy()
+        if watch is not None:
+            watch(finished.unsqueeze(0))
 
 
 def _shift_up(band: Tensor, rows: int) -> None:

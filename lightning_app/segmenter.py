@@ -24,6 +24,7 @@ from lightning_app.inference import PredictBatch, Prediction, Windows, predict_m
 from lightning_app.metrics import Scores
 from lightning_app.network import NetworkSpec, SegmentationNetwork
 from lightning_app.optimization import PolynomialDecay, check_groups, held_back, make_optimizer, without_gradients
+from lightning_app.pseudo_label_scores import PseudoLabelScores, Watch
 from lightning_app.scoring import Scoring
 from lightning_app.step_flags import StepFlags
 from lightning_app.target_batches import TargetBatches
@@ -97,6 +98,7 @@ class Segmenter(LightningModule):
         self.windows = windows
         self.seed = seed
         self.scoring = Scoring(classes)
+        self.pseudo_label_scores = PseudoLabelScores(classes)
         self.scores: dict[str, Scores] = {}
         """The scores of the last validation or test, by domain and, where several are joined, by part of it."""
         self.labels_inherited = 0 if init_from is None else labels_of(init_from)
@@ -362,10 +364,17 @@ class Segmenter(LightningModule):
         self._score(batch)
 
     def _score(self, batch: DomainBatch) -> None:
+        def predict(network: nn.Module, watch: Watch | None = None) -> Tensor:
+            masks = [predict_mask(network, image, self.windows, self.device, watch=watch) for image in batch["image"]]
+            return torch.from_numpy(np.stack(masks)).to(self.device)
+
         domain = batch["domain"]
         network = self.inference_network(domain)
-        masks = [predict_mask(network, image, self.windows, self.device) for image in batch["image"]]
-        prediction = torch.from_numpy(np.stack(masks)).to(self.device)
+        if domain == "target" and self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
+            strategy, mask = self._strategy, batch["mask"]
+            prediction = self.pseudo_label_scores.add(strategy, network, self.network, mask, predict)
+        else:
+            prediction = predict(network)
         self.scoring.add(prediction, batch)
 
     def on_validation_epoch_end(self) -> None:
@@ -385,6 +394,10 @@ class Segmenter(LightningModule):
         self.scores = self.scoring.scores(getattr(data, "shared_classes", None))
         for place, scores in self.scores.items():
             self.log_dict(scores.named(f"{stage}/{place}"), sync_dist=True)
+        if self.pseudo_label_scores.update_called:
+            told = self.pseudo_label_scores.compute()
+            self.log_dict({f"{stage}/target/{name}": value for name, value in told.items()}, sync_dist=True)
+            self.pseudo_label_scores.reset()
 
     def predict_step(self, batch: PredictBatch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
         """Predicts the class ids of each image, and fills ``probabilities`` where a callback asked for them."""

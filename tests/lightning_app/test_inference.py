@@ -73,6 +73,17 @@ def test_a_per_pixel_network_gives_the_same_mask_for_any_windows(windows: Window
     np.testing.assert_allclose(probabilities, logits.softmax(0).numpy(), atol=1e-3)
 
 
+@pytest.mark.parametrize("windows", [None, Windows(16, overlap=0.0), Windows(20)])
+def test_a_watch_is_told_the_probabilities_of_all_rows_from_the_top(windows: Windows | None) -> None:
+    image = random_image(47, 30)
+    network = convolution()
+    told: list[Tensor] = []
+    mask = predict_mask(network, image, windows, "cpu", watch=told.append)
+    assert max(rows.shape[2] for rows in told) <= 32
+    torch.testing.assert_close(torch.cat(told, dim=2)[0], whole_logits(network, image).softmax(0))
+    assert np.array_equal(mask, predict_mask(network, image, windows, "cpu"))
+
+
 @pytest.mark.parametrize(("height", "width"), [(5, 90), (90, 5), (5, 5), (1, 1)])
 def test_images_smaller_than_a_window_in_one_or_both_directions(height: int, width: int) -> None:
     image = random_image(height, width)

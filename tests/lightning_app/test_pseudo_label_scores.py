@@ -1,0 +1,143 @@
+"""What pseudo-labels are worth on the target's validation images: by hand, and in a fit."""
+
+from typing import Any
+
+import pytest
+import tiny
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from datamodules import SyntheticStreets
+from datamodules.joined_domains import JoinedDomains
+from lightning_app.pseudo_label_scores import PseudoLabelScores
+from lightning_app.segmenter import Segmenter
+from strategies import MeanTeacher, SourceOnly
+
+THRESHOLD = 0.5
+"""What half of the pixels reach in the fit below."""
+
+
+def test_scores_are_those_of_a_count_by_hand() -> None:
+    scores = PseudoLabelScores(["road", "sky", "car"])
+    first = torch.tensor([[[0, 0, 0, 1]]]), torch.tensor([[[0, 1, 255, 1]]]), torch.tensor([[[True, True, True, True]]])
+    second = torch.tensor([[[1, 1], [0, 0]]]), torch.tensor([[[1, 0], [0, 0]]]), torch.tensor([[[True, False]] * 2])
+    scores.update(*first, torch.tensor([[[0, 0, 2, 2]]]))
+    scores.update(*second, torch.tensor([[[1, 1], [0, 0]]]))
+    assert scores.compute() == pytest.approx(
+        {
+            "pseudo_labels/precision": 4 / 5,
+            "pseudo_labels/precision/road": 2 / 3,
+            "pseudo_labels/precision/sky": 2 / 2,
+            "pseudo_labels/coverage": 6 / 8,  # the ignored pixel counts
+            "agreement": 6 / 8,
+        }
+    )
+
+
+def test_what_is_a_share_of_nothing_is_left_out() -> None:
+    prediction, mask = torch.zeros(2, 1, 2, 2, dtype=torch.int64)
+    scores = PseudoLabelScores(["road", "sky"])
+    scores.update(prediction, mask, torch.zeros(1, 2, 2, dtype=torch.bool))
+    assert scores.compute() == {"pseudo_labels/coverage": 0}
+    scores.reset()
+    scores.update(prediction, mask, other=prediction)
+    assert scores.compute() == {"agreement": 1}
+
+
+def make_streets(look: Any) -> SyntheticStreets:
+    return tiny.KeptStreets(look=look, size=(32, 48), train=10, val=3, test=3)
+
+
+class Figures(Callback):
+    """Keeps what each validation logged beside the scores, and the networks as they were."""
+
+    def __init__(self) -> None:
+        self.logged: list[dict[str, float]] = []
+        self.networks: list[dict[str, Tensor]] = []
+        self.predictions: list[int] = []
+        self.hooks: list[Any] = []
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        def note(module: nn.Module, given: Any) -> None:
+            self.predictions[-1] += 1
+
+        self.predictions.append(0)
+        assert isinstance(pl_module, Segmenter)
+        networks = {id(one): one for one in (pl_module.network, pl_module.inference_network("target"))}
+        self.hooks = [one.register_forward_pre_hook(note) for one in networks.values()]
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        for hook in self.hooks:
+            hook.remove()
+        logged = {name.removeprefix("val/"): float(value) for name, value in trainer.callback_metrics.items()}
+        self.logged.append({name: one for name, one in logged.items() if "pseudo_labels" in name or "agree" in name})
+        self.networks.append({name: value.clone() for name, value in pl_module.state_dict().items()})
+
+
+def by_hand(segmenter: Segmenter, teacher: nn.Module, streets: SyntheticStreets) -> dict[str, float]:
+    """The figures of a validation of whole images, by one class after another."""
+    student = segmenter.network.eval()
+    confident, right, ids, agreed, counted = [], [], [], [], []
+    for name in streets.names("val"):
+        image = torch.from_numpy(streets.read_image(name)).movedim(-1, 0)[None] / 255
+        mask = torch.from_numpy(streets.read_mask(name)).long()
+        with torch.no_grad():
+            confidence, prediction = teacher(image).softmax(dim=1)[0].max(dim=0)
+            agreed.append(student(image)[0].argmax(dim=0) == prediction)
+        confident.append(confidence >= THRESHOLD)
+        right.append(prediction == mask)
+        ids.append(prediction)
+        counted.append(mask != 255)
+    sure, hit, of, agree, labelled = (torch.stack(one) for one in (confident, right, ids, agreed, counted))
+    wanted = {
+        "target/pseudo_labels/coverage": sure.float().mean(),
+        "target/pseudo_labels/precision": hit[sure & labelled].float().mean(),
+        "target/agreement": agree.float().mean(),
+    }
+    for number, name in enumerate(segmenter.classes):
+        chosen = sure & labelled & (of == number)
+        if chosen.any():
+            wanted[f"target/pseudo_labels/precision/{name}"] = hit[chosen].float().mean()
+    return {name: float(value) for name, value in wanted.items()}
+
+
+def test_a_fits_validation_logs_them_for_the_target(make_trainer: Any) -> None:
+    strategy, figures, streets = MeanTeacher(threshold=THRESHOLD), Figures(), make_streets("dusk")
+    segmenter, data = tiny.make_segmenter(strategy), tiny.make_data(workers=0, target=streets)
+    make_trainer(max_steps=2, val_check_interval=1, callbacks=[figures], num_sanity_val_steps=1).fit(segmenter, data)
+    sanity, *logged = figures.logged
+    assert not sanity and len(logged) == 2
+    names = set.union(*(set(one) for one in logged))
+    assert {"target/pseudo_labels/coverage", "target/pseudo_labels/precision", "target/agreement"} < names
+    assert not any(name.startswith("source") for name in names)
+    # Three source images, and three of the target by both networks.
+    assert figures.predictions[1] == 3 + 3 + 3
+    for found, state in zip(logged, figures.networks[1:], strict=True):
+        segmenter.load_state_dict(state)
+        wanted = by_hand(segmenter, strategy.mean_teacher.network.eval(), streets)
+        assert 0.05 < wanted["target/pseudo_labels/coverage"] < 0.95
+        assert wanted["target/agreement"] < 1 or found is logged[0]
+        assert {name: found[name] for name in wanted} == pytest.approx(wanted, abs=2e-3)
+
+
+def test_an_evaluation_has_none_of_them(make_trainer: Any) -> None:
+    segmenter = tiny.make_segmenter(MeanTeacher(threshold=THRESHOLD))
+    found = make_trainer().validate(segmenter, tiny.make_data(workers=0), verbose=False)[0]
+    assert any(name.endswith("target/miou") for name in found)
+    assert not [name for name in found if "pseudo_labels" in name or "agreement" in name]
+
+
+def test_a_strategy_without_pseudo_labels_pays_and_logs_nothing(make_trainer: Any) -> None:
+    segmenter, figures = tiny.make_segmenter(SourceOnly()), Figures()
+    make_trainer(max_steps=1, val_check_interval=1, callbacks=[figures]).fit(segmenter, tiny.make_data(workers=0))
+    assert figures.logged == [{}] and figures.predictions == [3 + 3]
+    assert not segmenter.pseudo_label_scores.update_called
+
+
+def test_parts_of_a_joined_target_count_together(make_trainer: Any) -> None:
+    segmenter, figures = tiny.make_segmenter(MeanTeacher(threshold=0.0)), Figures()
+    data = tiny.make_data(workers=0, target=JoinedDomains([make_streets("fog"), make_streets("dusk")]))
+    make_trainer(max_steps=1, val_check_interval=1, callbacks=[figures]).fit(segmenter, data)
+    assert figures.logged[0]["target/pseudo_labels/coverage"] == 1
+    assert figures.predictions == [3 + (3 + 3) * 2]
