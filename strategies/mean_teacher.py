@@ -9,7 +9,13 @@ from torch import Tensor, nn
 from datamodules.batch import Batch, DomainName
 from strategies.base import Losses, Network, Step, Strategy
 from strategies.components.criteria import Criterion, CrossEntropy
-from strategies.components.pseudo_labels import class_shares, pseudo_labels, weighted_cross_entropy
+from strategies.components.pseudo_labels import (
+    agreement,
+    confident_share,
+    log_pseudo_labels,
+    pseudo_labels,
+    weighted_cross_entropy,
+)
 from strategies.components.strong_augmentation import StrongAugmentation
 from strategies.components.supervision import labelled_target_terms
 from strategies.components.teacher import Teacher
@@ -111,12 +117,8 @@ class MeanTeacher(Strategy):
         view = self.student_view(batch, labels, weights)
         logits = network(view.image)
         yield {"pseudo_labels": self.weight * weighted_cross_entropy(logits, view.labels, view.weights)}
-        shares = class_shares(labels, confident, len(self.classes))
-        step.log("pseudo_labels/confident", shares.sum())
-        for name, share in zip(self.classes, shares, strict=True):
-            step.log(f"pseudo_labels/coverage/{name}", share)
-        agreed = (logits.detach().argmax(dim=1) == view.labels) & view.of_target
-        step.log("pseudo_labels/agreement", agreed.sum() / view.of_target.sum().clamp_min(1))
+        log_pseudo_labels(step, labels, confident, self.classes)
+        step.log("pseudo_labels/agreement", agreement(logits, view.labels, view.of_target))
 
     def weigh(self, confident: Tensor) -> Tensor:
         """Returns what each pseudo-label counts.
@@ -127,8 +129,7 @@ class MeanTeacher(Strategy):
         Returns:
             (B, H, W) float32.
         """
-        pixels = confident.float()
-        return pixels if self.weighting == "pixel" else pixels.mean().expand(confident.shape)
+        return confident.float() if self.weighting == "pixel" else confident_share(confident)
 
     def student_view(self, batch: Batch, labels: Tensor, weights: Tensor) -> StudentView:
         """Makes what the student is asked about: the target images with colours changed.

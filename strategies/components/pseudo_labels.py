@@ -1,5 +1,6 @@
-"""Labels that a network gives to images without any, and the loss on them."""
+"""Labels that a network gives to images without any, the loss on them, and what is told of them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -7,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from datamodules.batch import IGNORE
+from strategies.base import Step
 
 
 class PseudoLabels(NamedTuple):
@@ -29,6 +31,20 @@ def pseudo_labels(logits: Tensor) -> PseudoLabels:
     """
     confidence, labels = logits.detach().float().softmax(dim=1).max(dim=1)
     return PseudoLabels(labels, confidence)
+
+
+def confident_share(confident: Tensor) -> Tensor:
+    """Weighs all pseudo-labels of a batch alike, by the share of confident ones.
+
+    Reference: Tranheden et al., DACS, WACV 2021, https://arxiv.org/abs/2007.08702.
+
+    Args:
+        confident: (B, H, W) bool, whether each is confident.
+
+    Returns:
+        (B, H, W) float32.
+    """
+    return confident.float().mean().expand(confident.shape)
 
 
 def weighted_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor) -> Tensor:
@@ -60,3 +76,34 @@ def class_shares(labels: Tensor, counted: Tensor, classes: int) -> Tensor:
     counts = torch.zeros(classes, dtype=torch.int64, device=labels.device)
     # torch.bincount would wait for the largest id.
     return counts.scatter_add_(0, labels.flatten(), counted.flatten().long()).float() / labels.numel()
+
+
+def agreement(logits: Tensor, labels: Tensor, counted: Tensor | None = None) -> Tensor:
+    """Returns the share of pixels whose likeliest class is their label, without a graph.
+
+    Args:
+        logits: (B, C, H, W).
+        labels: (B, H, W) int64 class ids, 255 = ignore.
+        counted: (B, H, W) bool, the pixels of which; those that are not 255 if None.
+
+    Returns:
+        () float32; 0 where no pixel counts.
+    """
+    counted = labels != IGNORE if counted is None else counted
+    agreed = (logits.detach().argmax(dim=1) == labels) & counted
+    return agreed.sum() / counted.sum().clamp_min(1)
+
+
+def log_pseudo_labels(step: Step, labels: Tensor, confident: Tensor, classes: Sequence[str]) -> None:
+    """Logs which share of the pixels is confident, and how much of it each class covers.
+
+    Args:
+        step: where it is logged.
+        labels: (B, H, W) int64 class ids.
+        confident: (B, H, W) bool.
+        classes: the names of the classes.
+    """
+    shares = class_shares(labels, confident, len(classes))
+    step.log("pseudo_labels/confident", shares.sum())
+    for name, share in zip(classes, shares, strict=True):
+        step.log(f"pseudo_labels/coverage/{name}", share)
