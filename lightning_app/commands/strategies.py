@@ -10,7 +10,7 @@ from rich.padding import Padding
 
 import strategies
 from lightning_app.network import NetworkSpec, SegmentationNetwork
-from strategies import Strategy, Wrapper
+from strategies import SourceOnly, Strategy, Wrapper
 
 COLUMNS = ("strategy", "what it does", "unlabelled target", "target labels", "parameters", "cost of a step", "paper")
 MEASURED_ON = NetworkSpec("Unet", "resnet18", [f"class {number}" for number in range(11)])
@@ -35,7 +35,9 @@ def describe(method: type[Strategy]) -> tuple[str, ...]:
     text = inspect.getdoc(method) or ""
     strategy = method()
     if isinstance(strategy, Wrapper):
-        images = labels = "as its base"
+        # What it needs itself shows over a base that needs nothing.
+        images = "needed" if "target" in type(strategy)(SourceOnly()).required_streams else "as its base"
+        labels = "as its base"
     else:
         images = _need("target", strategy)
         labels = _need("labelled_target", strategy)
