@@ -5,6 +5,7 @@ from strategies.base import Losses, Network, ParameterGroup, Step, Strategy
 from strategies.class_mix import ClassMix
 from strategies.entropy_minimization import EntropyMinimization
 from strategies.fine_tune import FineTune
+from strategies.masked_consistency import MaskedConsistency
 from strategies.mean_teacher import MeanTeacher
 from strategies.partial_freezing import PartialFreezing
 from strategies.source_only import SourceOnly
@@ -16,6 +17,7 @@ __all__ = [
     "EntropyMinimization",
     "FineTune",
     "Losses",
+    "MaskedConsistency",
     "MeanTeacher",
     "Network",
     "ParameterGroup",
