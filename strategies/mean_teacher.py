@@ -107,10 +107,9 @@ class MeanTeacher(Strategy):
 
     def losses(self, network: Network, batch: Batch, step: Step) -> Losses:
         """Yields the loss on the source, on target labels where there are any, and on the pseudo-labels."""
-        source, target = batch["source"], batch["target"]["image"]
-        yield {"segmentation": self.criterion(network(source["image"]), source["mask"])}
+        yield self.source_terms(network, batch, step)
         yield from labelled_target_terms(self.criterion, network, batch)
-        labels, confidence = pseudo_labels(self.mean_teacher.logits(network, target))
+        labels, confidence = pseudo_labels(self.mean_teacher.logits(network, batch["target"]["image"]))
         confident = confidence >= self.threshold
         weights = self.weigh(confident)
         step.shared["pseudo_labels"], step.shared["pseudo_weights"] = labels, weights
@@ -119,6 +118,17 @@ class MeanTeacher(Strategy):
         yield {"pseudo_labels": self.weight * weighted_cross_entropy(logits, view.labels, view.weights)}
         log_pseudo_labels(step, labels, confident, self.classes)
         step.log("pseudo_labels/agreement", agreement(logits, view.labels, view.of_target))
+
+    def source_terms(self, network: Network, batch: Batch, step: Step) -> dict[str, Tensor]:
+        """Returns the terms on the source, which share a graph: the loss.
+
+        Args:
+            network: the network in training mode.
+            batch: the streams of the step.
+            step: where training is.
+        """
+        source = batch["source"]
+        return {"segmentation": self.criterion(network(source["image"]), source["mask"])}
 
     def weigh(self, confident: Tensor) -> Tensor:
         """Returns what each pseudo-label counts.
