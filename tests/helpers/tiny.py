@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from datamodules import CrossDomainDataModule, SyntheticStreets
-from datamodules.batch import Batch
+from datamodules.batch import Batch, RareClassSampling
 from datamodules.domain import IdArray, ImageArray
 from lightning_app.segmenter import Segmenter
 from strategies import Step, Strategy
@@ -33,7 +33,7 @@ TRAINER: dict[str, Any] = {
 }
 CONF = Path(__file__).parents[1] / "conf"
 STRATEGIES: dict[str, dict[str, Any]] = {path.stem: yaml.safe_load(path.read_text()) for path in CONF.glob("*.yaml")}
-"""A tiny config or more for every strategy: ``labels`` of the target, and the ``strategy``."""
+"""A tiny config or more for every strategy: the ``strategy``, and what it sets of the data, such as ``labels``."""
 
 
 def make_strategy(name: str) -> Strategy:
@@ -44,6 +44,14 @@ def make_strategy(name: str) -> Strategy:
         parser.parse_object({"strategy": STRATEGIES[name]["strategy"]})
     ).strategy
     return made
+
+
+def data_settings(name: str) -> dict[str, Any]:
+    """What a tiny config sets of the data."""
+    settings = {key: value for key, value in STRATEGIES[name].items() if key != "strategy"}
+    if "rare_class_sampling" in settings:
+        settings["rare_class_sampling"] = RareClassSampling(**settings["rare_class_sampling"])
+    return settings
 
 
 class KeptStreets(SyntheticStreets):

@@ -33,7 +33,7 @@ def make_data(name: str) -> CrossDomainDataModule:
     return tiny.make_data(
         source=SyntheticStreets(look="day", size=(32, 48), train=7, val=5, test=3),
         target=SyntheticStreets(look="dusk", size=(32, 48), train=9, val=3, test=3),
-        labels=tiny.STRATEGIES[name]["labels"] if name in tiny.STRATEGIES else "none",
+        **(tiny.data_settings(name) if name in tiny.STRATEGIES else {}),
         # What is thawed by epochs is thawed after two steps, what goes by steps after one.
         steps_per_epoch=2,
         workers=0,

@@ -55,9 +55,8 @@ class Guarded(SyntheticStreets):
 
 def make_data(name: str, target: SyntheticStreets | None = None) -> CrossDomainDataModule:
     settings: dict[str, Any] = {"target": target} if target else {}
-    return tiny.make_data(
-        labels=tiny.STRATEGIES[name]["labels"], steps_per_epoch=EPOCH, strength="strong", workers=0, **settings
-    )
+    settings |= tiny.data_settings(name)
+    return tiny.make_data(steps_per_epoch=EPOCH, strength="strong", workers=0, **settings)
 
 
 def make_segmenter(name: str) -> Segmenter:
