@@ -3,6 +3,7 @@
 from strategies.adversarial_alignment import AdversarialAlignment
 from strategies.base import Losses, Network, ParameterGroup, Step, Strategy
 from strategies.class_mix import ClassMix
+from strategies.daformer import DAFormer
 from strategies.entropy_minimization import EntropyMinimization
 from strategies.fine_tune import FineTune
 from strategies.masked_consistency import MaskedConsistency
@@ -14,6 +15,7 @@ from strategies.wrapper import Wrapper
 __all__ = [
     "AdversarialAlignment",
     "ClassMix",
+    "DAFormer",
     "EntropyMinimization",
     "FineTune",
     "Losses",

@@ -13,8 +13,9 @@ from lightning_app.network import NetworkSpec, SegmentationNetwork
 from strategies import SourceOnly, Strategy, Wrapper
 
 COLUMNS = ("strategy", "what it does", "unlabelled target", "target labels", "parameters", "cost of a step", "paper")
-MEASURED_ON = NetworkSpec("Unet", "resnet18", [f"class {number}" for number in range(11)])
-"""The network beside which a method's own parameters are counted."""
+_CLASSES = "road, sidewalk, building, pole, vegetation, sky, person, rider, car, motorcycle, bicycle"
+MEASURED_ON = NetworkSpec("Unet", "resnet18", _CLASSES.split(", "))
+"""The network beside which a method's own parameters are counted; some methods look for things among the classes."""
 
 
 def methods() -> list[type[Strategy]]:
@@ -42,6 +43,8 @@ def describe(method: type[Strategy]) -> tuple[str, ...]:
         images = _need("target", strategy)
         labels = _need("labelled_target", strategy)
     network = SegmentationNetwork(MEASURED_ON)
+    if strategy.wants_pretrained:
+        strategy.keep_pretrained(network)
     strategy.build(network, MEASURED_ON.classes)
     own = sum(parameter.numel() for parameter in strategy.parameters())
     return (
