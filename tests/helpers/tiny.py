@@ -1,6 +1,6 @@
 """What several tests, and the processes that they start, share: tiny networks, domains, strategies; recorded steps."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,10 +13,10 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from datamodules import CrossDomainDataModule, SyntheticStreets
-from datamodules.batch import Batch, RareClassSampling
+from datamodules.batch import Batch, DomainBatch, RareClassSampling
 from datamodules.domain import IdArray, ImageArray
 from lightning_app.segmenter import Segmenter
-from strategies import Step, Strategy
+from strategies import Network, Step, Strategy
 
 NETWORK: dict[str, Any] = {
     "architecture": "FPN",  # its decoder has dropout, so that chance matters
@@ -99,6 +99,7 @@ class Recorder(Callback):
 
     Attributes:
         before: the state before each batch.
+        refreshed: the state before each batch's terms: another one where the strategy refreshed first.
         batches: the batches.
         gradients: at each optimizer step, by name; parameters without one are left out.
         held: at each optimizer step, names of the parameters that were held back.
@@ -106,12 +107,25 @@ class Recorder(Callback):
 
     def __init__(self) -> None:
         self.before: list[dict[str, Tensor]] = []
+        self.refreshed: list[dict[str, Tensor]] = []
         self.batches: list[Batch] = []
         self.gradients: list[dict[str, Tensor]] = []
         self.held: list[set[str]] = []
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Segmenter) and pl_module.strategy is not None
+        refresh = pl_module.strategy.refresh
+
+        def before_noting(network: Network, target_batches: Iterable[DomainBatch], step: Step) -> None:
+            refresh(network, target_batches, step)
+            if step.index < step.total:
+                self.refreshed[-1] = _state(pl_module)
+
+        pl_module.strategy.refresh = before_noting  # type: ignore[method-assign]  # it still is the strategy's own
+
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
-        self.before.append({name: value.clone() for name, value in pl_module.state_dict().items()})
+        self.before.append(_state(pl_module))
+        self.refreshed.append(self.before[-1])
         self.batches.append(batch)
 
     def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
@@ -119,6 +133,10 @@ class Recorder(Callback):
         self.gradients.append({name: p.grad.clone() for name, p in pl_module.named_parameters() if p.grad is not None})
         held = {id(parameter) for parameter in pl_module.held}
         self.held.append({name for name, p in pl_module.named_parameters() if id(p) in held})
+
+
+def _state(module: LightningModule) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in module.state_dict().items()}
 
 
 def replayed_gradients(
@@ -132,7 +150,7 @@ def replayed_gradients(
 
     Args:
         segmenter: a segmenter with the same strategy and network.
-        before: the state before the step.
+        before: the state before the step, refreshed.
         batches: (rank, index of the batch, batch): chance follows from both.
         step: the optimizer step.
         held: names of the parameters that are held back in it.

@@ -70,7 +70,7 @@ def test_gradients_are_the_mean_over_the_ranks_batches_and_seeds(name: str, rank
         held = ranks[0][name]["held"][index]
         # Each rank from its own state: statistics are the rank's own until the next forward.
         parts = [
-            tiny.replayed_gradients(segmenter, ranks[rank][name]["before"][index], [batch], step, held)
+            tiny.replayed_gradients(segmenter, ranks[rank][name]["refreshed"][index], [batch], step, held)
             for rank, batch in enumerate(batches)
         ]
         wanted = {key: (gradient + parts[1][key]) / 2 for key, gradient in parts[0].items()}

@@ -73,6 +73,7 @@ def main(folder: Path) -> None:
         found[name] = {
             "parameters": {key: value.detach().clone() for key, value in segmenter.named_parameters()},
             "before": recorder.before,
+            "refreshed": recorder.refreshed,
             "batches": recorder.batches,
             "gradients": recorder.gradients,
             "held": recorder.held,

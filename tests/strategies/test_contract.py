@@ -106,7 +106,7 @@ def test_what_trains_gets_gradients_and_moves_and_nothing_else_does(whole: Run) 
     parameters = dict(whole.segmenter.named_parameters())
     trained = {name for name, parameter in parameters.items() if parameter.requires_grad}
     end = whole.segmenter.state_dict()
-    states = [*whole.recorder.before, end]
+    after = [*whole.recorder.before[1:], end]
     for name in trained:
         turns = [index for index, held in enumerate(whole.recorder.held) if name not in held]
         for index in turns:
@@ -120,7 +120,7 @@ def test_what_trains_gets_gradients_and_moves_and_nothing_else_does(whole: Run) 
         assert not held & whole.recorder.gradients[index].keys(), "what is held back cost a backward"
         at_rest = frozen | held
         for name in at_rest | of_layers_at_rest(whole.segmenter, at_rest):
-            assert torch.equal(states[index][name], states[index + 1][name]), f"{name} moved in step {index}"
+            assert torch.equal(whole.recorder.refreshed[index][name], after[index][name]), f"{name} moved in {index}"
     assert any(not torch.equal(whole.start[name], end[name]) for name in trained)
 
 
@@ -147,7 +147,7 @@ def test_term_by_term_equals_one_backward_of_the_sum(whole: Run) -> None:
     for index in range(STEPS):
         batches = [(0, index, whole.recorder.batches[index])]
         step, held = whole.segmenter.step_at(index), whole.recorder.held[index]
-        wanted = replayed_gradients(segmenter, whole.recorder.before[index], batches, step, held)
+        wanted = replayed_gradients(segmenter, whole.recorder.refreshed[index], batches, step, held)
         assert_gradients_close(whole.recorder.gradients[index], wanted)
 
 
@@ -160,7 +160,7 @@ def test_accumulated_gradients_are_the_mean_of_the_micro_batches(whole: Run, mak
     for index, places in enumerate([(0, 1), (2,)]):
         batches = [(0, place, recorder.batches[place]) for place in places]
         steps, held = segmenter.step_at(index), recorder.held[index]
-        wanted = replayed_gradients(make_segmenter(whole.name), recorder.before[places[0]], batches, steps, held)
+        wanted = replayed_gradients(make_segmenter(whole.name), recorder.refreshed[places[0]], batches, steps, held)
         # Lightning divides a window cut short by an epoch's end by the whole window's length too.
         wanted = {name: gradient * len(places) / 2 for name, gradient in wanted.items()}
         assert_gradients_close(recorder.gradients[index], wanted)
