@@ -51,7 +51,7 @@ class Segmenter(LightningModule):
         init_from: a checkpoint of Segue or a file of weights, from which the whole network is copied.
         optimizer: makes the optimizer from the strategy's parameter groups.
         schedule: the learning rate's course over the run.
-        windows: how large images are cut for validation, test and prediction; None takes each whole.
+        windows: how large images are cut for validation, prediction and passes over the target; None takes each whole.
         options: further arguments of the architecture, such as ``decoder_channels``.
         seed: seed of the random numbers drawn in training steps.
 
@@ -230,9 +230,9 @@ class Segmenter(LightningModule):
         if data is None or not hasattr(data, "target_images"):
             raise ValueError(f"{self._strategy.name} passes over the target: train it with a CrossDomainDataModule.")
         self.eval()
-        batches = TargetBatches(data.target_images(), self, self.windows)
-        with torch.no_grad():
-            self._strategy.refresh(self._network, batches, step)
+        # The last one comes behind the training step, and so outside of its precision.
+        with torch.no_grad(), self.trainer.precision_plugin.train_step_context():
+            self._strategy.refresh(self._network, TargetBatches(data.target_images(), self, self.windows), step)
         self.train()
 
     def step_at(self, index: int) -> Step:

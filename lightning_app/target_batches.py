@@ -30,3 +30,4 @@ class TargetBatches:
                 piece: DomainBatch = {**whole, "image": whole["image"][..., rows, columns]}
                 # As Lightning moves a batch of training, with the data module's own hook.
                 yield self._module.trainer.strategy.batch_to_device(piece, self._module.device, 0)
+                whole.pop("skipped", None)  # counted with the first window
