@@ -1,5 +1,6 @@
 """The methods: one public class a file, named after it; ``base.py`` is the seam."""
 
+from strategies.adaptive_batch_norm import AdaptiveBatchNorm
 from strategies.adversarial_alignment import AdversarialAlignment
 from strategies.base import Losses, Network, ParameterGroup, Step, Strategy
 from strategies.class_mix import ClassMix
@@ -13,6 +14,7 @@ from strategies.source_only import SourceOnly
 from strategies.wrapper import Wrapper
 
 __all__ = [
+    "AdaptiveBatchNorm",
     "AdversarialAlignment",
     "ClassMix",
     "DAFormer",

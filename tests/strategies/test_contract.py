@@ -232,4 +232,9 @@ def test_a_checkpoint_scores_the_same_under_any_strategy(under: str, whole: Run,
     segmenter = tiny.make_segmenter(strategy)
     path = whole.folder / f"step={STEPS}.ckpt"
     found = make_trainer().validate(segmenter, data, ckpt_path=path, verbose=False, weights_only=True)[0]
-    assert dict(found) == dict(scores)
+    # What a checkpoint hands on is the network for the target: layers of the source's own stay behind.
+    live = whole.segmenter
+    same = live.inference_network("source") is live.inference_network("target")
+    compared = [name for name in scores if same or name.startswith("val/target/")]
+    assert compared and {name: found[name] for name in compared} == {name: scores[name] for name in compared}
+    assert found.keys() == scores.keys()
