@@ -12,6 +12,8 @@ import tiny
 import torch
 import yaml
 
+from strategies.components.batch_statistics import recompute_statistics
+
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("two_ranks.py")
 _spec = spec_from_file_location("two_ranks", SCRIPT)
@@ -84,6 +86,18 @@ def test_what_is_thawed_starts_its_moments_then(ranks: list[dict[str, Any]]) -> 
     assert any(held for held in found["held"]) and found["held"][0] != found["held"][-1]
     for name, updates in found["updates"].items():
         assert updates == sum(name not in held for held in found["held"]), name
+
+
+def test_target_statistics_are_those_of_all_ranks_images(ranks: list[dict[str, Any]]) -> None:
+    name = "adaptive_batch_norm"
+    segmenter, target = two_ranks.make_segmenter(name), two_ranks.TARGET
+    segmenter.load_state_dict({**ranks[0][name]["parameters"], **ranks[0][name]["end"]})
+    images = [torch.from_numpy(target.read_image(one)).movedim(-1, 0)[None] / 255 for one in target.names("train")]
+    assert len(images) == 9, "one rank has more of them than the other"
+    recompute_statistics(segmenter.network, images)
+    for key, value in segmenter.named_buffers():
+        for found in ranks:
+            torch.testing.assert_close(found[name]["end"][key], value, rtol=1e-4, atol=1e-6)
 
 
 def test_the_ranks_read_different_images(ranks: list[dict[str, Any]]) -> None:

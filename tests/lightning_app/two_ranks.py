@@ -27,12 +27,13 @@ NETWORKS: dict[str, dict[str, Any]] = {
 }
 CASES = [*NETWORKS, *sorted(tiny.STRATEGIES)]
 """The networks under one strategy, and all strategies on one network."""
+TARGET = SyntheticStreets(look="dusk", size=(32, 48), train=9, val=3, test=3)
 
 
 def make_data(name: str) -> CrossDomainDataModule:
     return tiny.make_data(
         source=SyntheticStreets(look="day", size=(32, 48), train=7, val=5, test=3),
-        target=SyntheticStreets(look="dusk", size=(32, 48), train=9, val=3, test=3),
+        target=TARGET,
         **(tiny.data_settings(name) if name in tiny.STRATEGIES else {}),
         # What is thawed by epochs is thawed after two steps, what goes by steps after one.
         steps_per_epoch=2,
@@ -78,6 +79,7 @@ def main(folder: Path) -> None:
             "gradients": recorder.gradients,
             "held": recorder.held,
             "buffers": buffers,
+            "end": {key: value.clone() for key, value in segmenter.named_buffers()},
             "updates": {key: int(state[p]["step"]) for key, p in segmenter.named_parameters() if p in state},
         }
         if name == SCORED:
