@@ -9,31 +9,42 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from strategies.base import ParameterGroup, Step
+from strategies.base import LearningRateScale, ParameterGroup, Step
 
 
 @dataclass(frozen=True)
 class PolynomialDecay:
-    """Learning rate factor: a linear warm-up, then (1 − progress)^power down to 0 at the last step.
+    """Learning rate factor: a linear warm-up, then (1 − progress)^power down to 0 after the last step of the decay.
 
     Attributes:
         power: exponent of the decay, ≥ 0; 1 is linear, 0 keeps the rate constant.
         warmup_steps: optimizer steps of the warm-up, ≥ 0.
         warmup_start: factor at the first warm-up step, in [0, 1].
+        decay_steps: optimizer steps over which it falls, at least the run's, which it is by default; a larger number
+            stops the run on the way.
     """
 
     power: float = 0.9
     warmup_steps: int = 0
     warmup_start: float = 1e-3
+    decay_steps: int | None = None
 
     def __post_init__(self) -> None:
         """Refuses settings without a meaning."""
         if self.power < 0 or self.warmup_steps < 0 or not 0 <= self.warmup_start <= 1:
             raise ValueError(f"{self} has no meaning: power and warmup_steps are ≥ 0, warmup_start is in [0, 1].")
 
+    def check(self, total: int) -> None:
+        """Raises ValueError if a run of ``total`` steps would go on after the rate has fallen to 0."""
+        if self.decay_steps is not None and self.decay_steps < total:
+            raise ValueError(
+                f"model.schedule.decay_steps is {self.decay_steps}, but the run has {total} steps, and would learn "
+                "nothing after the decay: make it as many or more, or trainer.max_steps less."
+            )
+
     def factor(self, step: int, total: int) -> float:
         """Returns the factor of the learning rate at a zero-based step of a run of ``total`` steps."""
-        decay = float(max(0.0, 1 - step / max(1, total)) ** self.power)
+        decay = float(max(0.0, 1 - step / max(1, self.decay_steps or total)) ** self.power)
         if step < self.warmup_steps:
             return decay * (self.warmup_start + (1 - self.warmup_start) * step / self.warmup_steps)
         return decay
@@ -79,6 +90,37 @@ def check_groups(groups: list[ParameterGroup], *owners: nn.Module) -> None:
         )
     if not seen:
         raise ValueError("parameter_groups is empty: nothing would be trained.")
+
+
+def scale_encoder(groups: Sequence[ParameterGroup], encoder: nn.Module, scale: float) -> list[ParameterGroup]:
+    """Multiplies the learning rate of the encoder's parameters.
+
+    Args:
+        groups: the checked groups. One that also holds other parameters is split.
+        encoder: the encoder.
+        scale: the factor, > 0; at 1 the groups stay as they are.
+
+    Returns:
+        The groups, in the same order.
+    """
+    if scale == 1:
+        return list(groups)
+    own = {id(parameter) for parameter in encoder.parameters()}
+    scaled: list[ParameterGroup] = []
+    for group in groups:
+        within = [parameter for parameter in group["params"] if id(parameter) in own]
+        others = [parameter for parameter in group["params"] if id(parameter) not in own]
+        if within:
+            name = f"{group['name']}.encoder" if others else group["name"]
+            scaled.append({**group, "name": name, "params": within, "lr_scale": _times(scale, group)})
+        if others:
+            scaled.append({**group, "params": others})
+    return scaled
+
+
+def _times(scale: float, group: ParameterGroup) -> LearningRateScale:
+    before = group.get("lr_scale", 1.0)
+    return (lambda step: scale * before(step)) if callable(before) else scale * before
 
 
 def scale_at(group: ParameterGroup, step: Step) -> float:
@@ -128,7 +170,11 @@ def make_optimizer(
 
     Returns:
         The optimizer and a scheduler to be stepped after each optimizer step.
+
+    Raises:
+        ValueError: if the schedule ends before the run.
     """
+    schedule.check(total_steps)
     plain: list[dict[str, Any]] = [
         {key: value for key, value in group.items() if key != "lr_scale"} for group in groups
     ]

@@ -10,6 +10,8 @@ from lightning_app.optimization import (
     check_groups,
     held_back,
     make_optimizer,
+    scale_at,
+    scale_encoder,
     without_gradients,
 )
 from strategies import ParameterGroup, Step
@@ -23,6 +25,22 @@ def test_the_schedule_warms_up_and_decays_to_zero() -> None:
     assert schedule.factor(100, 100) == 0
     assert PolynomialDecay(power=0.9).factor(50, 100) == pytest.approx(0.5**0.9)
     assert PolynomialDecay(power=0.0).factor(99, 100) == 1
+
+
+def test_a_decay_longer_than_the_run_is_stopped_on_its_way() -> None:
+    schedule = PolynomialDecay(power=0.9, warmup_steps=10, warmup_start=0.5, decay_steps=250)
+    assert schedule.factor(0, 150) == pytest.approx(0.5)
+    assert schedule.factor(100, 150) == pytest.approx(0.6**0.9)
+    assert schedule.factor(150, 150) == pytest.approx(0.4**0.9)
+
+
+def test_a_decay_shorter_than_the_run_is_refused() -> None:
+    layer = nn.Linear(2, 2)
+    groups: list[ParameterGroup] = [{"name": "all", "params": list(layer.parameters())}]
+    for steps in (99, 0, -5):
+        with pytest.raises(ValueError, match=rf"schedule.decay_steps is {steps}, but the run has 100 steps"):
+            make_optimizer(groups, SGD, PolynomialDecay(decay_steps=steps), 100, lambda index: Step(index, 100))
+    make_optimizer(groups, SGD, PolynomialDecay(decay_steps=100), 100, lambda index: Step(index, 100))
 
 
 @pytest.mark.parametrize("wrong", [{"power": -1}, {"warmup_steps": -1}, {"warmup_start": 2.0}])
@@ -53,6 +71,23 @@ def test_each_group_has_its_scale_in_one_schedule() -> None:
     expected = [[0.1, 1.0, 0.0, 0.2], [0.075, 0.75, 0.0, 0.15], [0.05, 0.5, 0.5, 0.1], [0.025, 0.25, 0.25, 0.05]]
     torch.testing.assert_close(torch.tensor(rates), torch.tensor(expected))
     assert [group["weight_decay"] for group in optimizer.param_groups] == [0.5, 0.5, 0.0, 0.5]
+
+
+def test_the_encoder_is_scaled_wherever_it_is_and_nothing_else() -> None:
+    encoder, head, adversary = nn.Linear(2, 2), nn.Linear(2, 1), nn.Linear(1, 1)
+    groups: list[ParameterGroup] = [
+        {"name": "thawed", "params": [encoder.bias], "lr_scale": lambda step: 0.5 * (step.index >= 2)},
+        {"name": "mixed", "params": [encoder.weight, *head.parameters()], "lr_scale": 3.0, "weight_decay": 0.2},
+        {"name": "adversary", "params": list(adversary.parameters()), "lr": 7.0},
+    ]
+    assert scale_encoder(groups, encoder, 1.0) == groups
+    scaled = scale_encoder(groups, encoder, 0.1)
+    check_groups(scaled, encoder, head, adversary)
+    for index, thawed in ((1, 0.0), (2, 0.05)):
+        rates = {group["name"]: scale_at(group, Step(index, 9)) for group in scaled}
+        assert rates == pytest.approx({"thawed": thawed, "mixed.encoder": 0.3, "mixed": 3.0, "adversary": 1.0})
+    assert [group.get("weight_decay") for group in scaled] == [None, 0.2, 0.2, None]
+    assert scaled[-1]["lr"] == 7.0
 
 
 def test_groups_that_miss_repeat_or_invent_a_parameter_are_refused() -> None:

@@ -14,7 +14,7 @@ from lightning_app.cli import main
 def test_a_swapped_class_carries_nothing_over(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     focal = config.parent / "focal.yaml"
     focal.write_text(
-        "model:\n  strategy:\n    class_path: FineTune\n    init_args:\n      encoder_lr_scale: 0.5\n"
+        "model:\n  strategy:\n    class_path: FineTune\n    init_args:\n"
         "      criterion: {class_path: Focal, init_args: {gamma: 5.0}}\n"
     )
     with pytest.raises(SystemExit):

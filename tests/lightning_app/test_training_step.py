@@ -48,6 +48,20 @@ def test_gradients_equal_one_backward_of_the_summed_loss(
         assert_gradients_close(gradients, expected)
 
 
+def test_the_encoder_learns_at_a_share_of_the_rate(make_data: Any, make_segmenter: Any, make_trainer: Any) -> None:
+    moved = []
+    for settings in ({}, {"encoder_lr_scale": 0.1}):
+        segmenter = make_segmenter(SourceOnly(), optimizer=lambda groups: SGD(groups, lr=1.0), **settings)
+        before = {name: p.detach().clone() for name, p in segmenter.named_parameters()}
+        make_trainer(max_steps=1, limit_val_batches=0).fit(segmenter, make_data())
+        moved.append({name: p.detach() - before[name] for name, p in segmenter.named_parameters()})
+    for name, change in moved[0].items():
+        share = 0.1 if name.startswith("network.encoder.") else 1.0
+        torch.testing.assert_close(moved[1][name], share * change, rtol=1e-3, atol=1e-6)
+    with pytest.raises(ValueError, match=r"model.encoder_lr_scale is 0; .* PartialFreezing"):
+        make_segmenter(SourceOnly(), encoder_lr_scale=0)
+
+
 def test_clipping_sees_the_gradient_of_all_terms(make_data: Any, make_segmenter: Any, make_trainer: Any) -> None:
     recorder = Recorder()
     segmenter = make_segmenter(ThreeTerms(), optimizer=lambda groups: SGD(groups, lr=1.0))
