@@ -51,10 +51,11 @@ class AdversarialAlignment(Strategy):
     CVPR 2019, https://arxiv.org/abs/1811.12833 (entropy); Ganin et al., DANN, JMLR 2016,
     https://arxiv.org/abs/1505.07818 (features)
     Costs: one more forward and backward, on the target images, and the discriminator's
-    Differs from the papers: the discriminator has the class of the optimizer that the network has, by the papers Adam
-    beside SGD; the auxiliary head is one 3 × 3 convolution; DANN's discriminator is convolutional, its learning rate
-    does not depend on ``weight``, whose default of 0.01 is ours, and each place's features are normalised over the
-    channels before it. Target labels are learned from where they were given.
+    Differs from the papers: the discriminator has the class of the optimizer that the network has, which is the papers'
+    Adam beside SGD with ``lightning_app.sgd_and_adam.SGDAndAdam``; under plain SGD it learns next to nothing. The
+    auxiliary head is one 3 × 3 convolution; DANN's discriminator is convolutional, its learning rate does not depend on
+    ``weight``, whose default of 0.01 is ours, and each place's features are normalised over the channels before it.
+    Target labels are learned from where they were given.
 
     Args:
         level: which maps are aligned: the encoder's ``features``, softmax ``output`` or ``entropy`` maps.
