@@ -1,25 +1,47 @@
 """Classes that training would never see."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_warn
 
-from datamodules.batch import IGNORE
+from datamodules.batch import IGNORE, DomainName, StreamName
 from datamodules.mask_reader import MaskReader
+from datamodules.names import Names
+from datamodules.side import Side
+
+MOST_MASKS_READ = 200
+"""At most so many training masks are read in search of absent classes."""
 
 
-def absent_classes(masks: Sequence[tuple[MaskReader, str]], classes: Sequence[str], skip_bad_files: bool) -> list[str]:
-    """Returns the classes that none of the masks holds, and warns of them; reads until all classes are seen.
+def absent_classes(
+    sides: Mapping[DomainName, Side],
+    streams: Mapping[StreamName, Names],
+    classes: Sequence[str],
+    skip_bad_files: bool,
+) -> list[str]:
+    """Returns the classes that none of the masks given for training holds, and warns of them.
+
+    Reads a spread of the masks, until all classes are seen.
 
     Args:
-        masks: the reader and the image of each.
+        sides: the domains of the run.
+        streams: the images of the streams; the masks of the labelled ones are read.
         classes: the class names of the run.
         skip_bad_files: whether masks that cannot be read are passed over.
 
     Raises:
         ValueError: if a mask cannot be read, or holds an id that no class has.
     """
+    given: dict[DomainName, Names] = {
+        "target": streams.get("labelled_target", Names()),
+        "source": streams.get("source", Names()),
+    }
+    step = math.ceil(sum(map(len, given.values())) / MOST_MASKS_READ) or 1
+    masks: list[tuple[MaskReader, str]] = [
+        (sides[role].mask_reader, name) for role, names in given.items() for name in names[::step]
+    ]
     ids: set[int] = set()
     for reader, name in masks:
         try:

@@ -4,7 +4,7 @@ import math
 import warnings
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, cast, get_args
 
 import numpy as np
 from albumentations import BasicTransform
@@ -30,10 +30,7 @@ from datamodules.side import Side
 from datamodules.skipped_files import SkippedFiles
 from datamodules.stream_orders import StreamOrders
 from datamodules.training_streams import TrainingStreams
-from datamodules.transforms import TrainTransform
-
-MOST_MASKS_READ = 200
-"""At most so many training masks are read at start in search of absent classes."""
+from datamodules.transforms import Scale, TrainTransform
 
 
 class CrossDomainDataModule(LightningDataModule):
@@ -55,7 +52,8 @@ class CrossDomainDataModule(LightningDataModule):
             where that fits them.
         batch_size: images of a batch, in each stream and on each rank.
         crop: (height, width) of the training images, in pixels.
-        scale: smallest and largest factor by which training images are scaled.
+        scale: smallest and largest factor by which training images are scaled, or a mapping that gives ``source`` and
+            ``target`` factors of their own. Images that are scored keep their size.
         augmentation: what is done to training images: ``driving`` flips them, ``aerial`` and ``microscopy`` also turn
             them, ``none`` only crops them; or a list of transforms of albumentations, by ``class_path``.
         strength: ``weak`` moves pixels; ``strong`` also changes colours, blurs and adds noise. A list of transforms is
@@ -93,7 +91,7 @@ class CrossDomainDataModule(LightningDataModule):
         channels: int = 3,
         batch_size: int = 8,
         crop: tuple[int, int] = (256, 256),
-        scale: tuple[float, float] = (0.5, 2.0),
+        scale: Scale | dict[DomainName, Scale] = (0.5, 2.0),
         augmentation: Augmentation | list[BasicTransform] = "driving",
         strength: Strength = "weak",
         largest_class_share: float = 1.0,
@@ -131,11 +129,12 @@ class CrossDomainDataModule(LightningDataModule):
         self._streams = TrainingStreams(self.sides, labels, seed)
         self.channels = channels
         self.batch_size = batch_size
-        self.transform = TrainTransform(
-            crop, scale, augmentation, channels, strength=strength, largest_class_share=largest_class_share
-        )
+        self.transforms: dict[DomainName, TrainTransform] = {
+            role: TrainTransform(crop, scale, augmentation, channels, strength, largest_class_share, role)
+            for role in get_args(DomainName)
+        }
         if strong_view:
-            self.transform.check_strong_view("data.strong_view is true")
+            self.transforms["target"].check_strong_view("data.strong_view is true")
         if rare_class_sampling is not None and rare_class_sampling.minimum_crop_pixels > crop[0] * crop[1]:
             raise ValueError(
                 f"data.rare_class_sampling.minimum_crop_pixels is {rare_class_sampling.minimum_crop_pixels}, more than "
@@ -230,8 +229,8 @@ class CrossDomainDataModule(LightningDataModule):
 
     def absent_classes(self) -> list[str]:
         """Returns the classes that none of the masks given for training holds, and warns of them."""
-        masks = [(self.sides[role].mask_reader, name) for role, name in self._masks_given()]
-        return absent_classes(masks, self.classes, skip_bad_files=self.on_bad_file == "skip")
+        streams = self.streams((), ("source", "labelled_target")) if self.trainer is None else self._declared_streams()
+        return absent_classes(self.sides, streams, self.classes, skip_bad_files=self.on_bad_file == "skip")
 
     def training_dataset(self, stream: StreamName, names: Names) -> DomainDataset:
         """Returns the augmented crops of a stream, by draw.
@@ -247,7 +246,7 @@ class CrossDomainDataModule(LightningDataModule):
             names,
             channels=self.channels,
             read_mask=None if stream == "target" else side.mask_reader,
-            transform=self.transform,
+            transform=self.transforms[side.role],
             seed=self.seed,
             stream=stream,
             wanted_pixels=0 if sampling is None else sampling.minimum_crop_pixels,
@@ -355,15 +354,6 @@ class CrossDomainDataModule(LightningDataModule):
 
     def _side(self, stream: StreamName) -> Side:
         return self.sides["source" if stream == "source" else "target"]
-
-    def _masks_given(self) -> list[tuple[DomainName, str]]:
-        streams = self.streams((), ("source", "labelled_target")) if self.trainer is None else self._declared_streams()
-        labelled: dict[DomainName, Names] = {
-            "target": streams.get("labelled_target", Names()),
-            "source": streams.get("source", Names()),
-        }
-        step = math.ceil(sum(map(len, labelled.values())) / MOST_MASKS_READ) or 1
-        return [(role, name) for role, names in labelled.items() for name in names[::step]]
 
     def _rare_classes(self) -> RareClassSampling | None:
         """Returns what the configuration asks for, or else the strategy."""

@@ -1,6 +1,6 @@
 """What is done to training images on the CPU."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import get_args
 
 import numpy as np
@@ -16,12 +16,15 @@ from datamodules.augmentations import (
     is_spatial,
     spatial_transforms,
 )
-from datamodules.batch import IGNORE
+from datamodules.batch import IGNORE, DomainName
 from datamodules.crops import Crop, draw_crop
 from datamodules.domain import ImageArray, MaskArray
 
 ATTEMPTS = 10
 """So many crops are drawn at most in search of one whose classes are as asked for."""
+
+Scale = tuple[float, float]
+"""The smallest and the largest factor by which images are scaled."""
 
 
 class TrainTransform:
@@ -32,7 +35,8 @@ class TrainTransform:
 
     Args:
         crop: (height, width) of the result, in pixels.
-        scale: smallest and largest factor by which the image is scaled before the crop; not for ``none``.
+        scale: smallest and largest factor by which the image is scaled before the crop, or these by role; not for
+            ``none``.
         augmentation: ``driving`` flips to the left and right; ``aerial`` and ``microscopy`` flip and turn by quarters
             (a crop that is not square: by the half); ``none`` neither scales nor augments; or a list of albumentations
             transforms, applied whole and in this order. In masks they fill with 255.
@@ -40,6 +44,7 @@ class TrainTransform:
         strength: ``weak`` stops there; ``strong`` also changes colours, blurs and adds noise. Not for lists.
         largest_class_share: crops are drawn again, up to 10 times, until no class has a larger share of the pixels
             that are not ignored and there are at least two classes; in (0, 1], and 1 takes every crop.
+        role: the domain whose images these are, which finds its factors in a ``scale`` by role.
 
     Raises:
         ValueError: if a number is out of bounds, or if the augmentation does not fit the channels or the masks.
@@ -48,16 +53,15 @@ class TrainTransform:
     def __init__(
         self,
         crop: tuple[int, int],
-        scale: tuple[float, float] = (0.5, 2.0),
+        scale: Scale | Mapping[DomainName, Scale] = (0.5, 2.0),
         augmentation: Augmentation = "driving",
         channels: int = 3,
         strength: Strength = "weak",
         largest_class_share: float = 1.0,
+        role: DomainName = "source",
     ) -> None:
         if min(crop) < 1:
             raise ValueError(f"data.crop is {list(crop)}; height and width are at least 1 pixel.")
-        if not 0 < scale[0] <= scale[1]:
-            raise ValueError(f"data.scale is {list(scale)}; it is a smallest and a largest factor above 0.")
         if isinstance(augmentation, str) and augmentation not in get_args(Preset):
             raise ValueError(
                 f"data.augmentation is {augmentation!r}; known are {', '.join(get_args(Preset))}, or a list of "
@@ -68,7 +72,8 @@ class TrainTransform:
         if not 0 < largest_class_share <= 1:
             raise ValueError(f"data.largest_class_share is {largest_class_share}; it is above 0 and at most 1.")
         self.crop = crop
-        self.scale = (1.0, 1.0) if augmentation == "none" else scale
+        own_scale = _scale_of(role, scale)
+        self.scale = (1.0, 1.0) if augmentation == "none" else own_scale
         self.augmentation = augmentation
         self.channels = channels
         self.largest_class_share = largest_class_share
@@ -173,3 +178,18 @@ class TrainTransform:
         if self.largest_class_share == 1:
             return True
         return bool(np.count_nonzero(pixels) >= 2 and pixels.max() <= self.largest_class_share * pixels.sum())
+
+
+def _scale_of(role: DomainName, scale: Scale | Mapping[DomainName, Scale]) -> Scale:
+    """Returns the factors for a domain, checked."""
+    key = "data.scale"
+    if isinstance(scale, Mapping):
+        if set(scale) != set(get_args(DomainName)):
+            raise ValueError(
+                f"data.scale names {', '.join(scale) or 'nothing'}; as a mapping it has source and target, each with a "
+                "smallest and a largest factor."
+            )
+        key, scale = f"data.scale.{role}", scale[role]
+    if not 0 < scale[0] <= scale[1]:
+        raise ValueError(f"{key} is {list(scale)}; it is a smallest and a largest factor above 0.")
+    return scale

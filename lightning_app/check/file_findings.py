@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import numpy as np
 
 from datamodules import CrossDomainDataModule
-from datamodules.batch import StreamName
+from datamodules.batch import DomainName, StreamName
 from datamodules.reading import CHANNEL_CONVERSIONS
 from datamodules.transforms import TrainTransform
 from lightning_app.check.finding import Finding, Severity
@@ -53,7 +53,7 @@ def file_findings(data: CrossDomainDataModule, survey: Survey, streams: Collecti
         *_copies(survey, streams),
         *_remarkable(survey),
         *_conversions(survey, data.channels),
-        *_sizes(survey, data.transform, streams),
+        *_sizes(survey, data.transforms, streams),
     ]
 
 
@@ -150,14 +150,17 @@ def _conversions(survey: Survey, channels: int) -> Iterator[Finding]:
                 yield Finding("note", f"{domain}: {said} in {images} (data.channels is {channels}).")
 
 
-def _sizes(survey: Survey, transform: TrainTransform, streams: Collection[StreamName]) -> Iterator[Finding]:
-    height, width = transform.crop
-    low, high = transform.scale
-    scaled = f"scaled by {low:g} to {high:g}" if low < high else f"scaled by {low:g}"
-    crops = f"training crops are {width} × {height} (width × height)"
+def _sizes(
+    survey: Survey, transforms: Mapping[DomainName, TrainTransform], streams: Collection[StreamName]
+) -> Iterator[Finding]:
     for place, summary in survey.places.items():
         if not is_trained_on(place, streams) or not summary.sizes:
             continue
+        transform = transforms[place.role]
+        height, width = transform.crop
+        low, high = transform.scale
+        scaled = f"scaled by {low:g} to {high:g}" if low < high else f"scaled by {low:g}"
+        crops = f"training crops are {width} × {height} (width × height)"
         padding, shown = _crop_shares(summary.sizes, transform)
         if padding > _PADDED:
             yield Finding(

@@ -11,6 +11,7 @@ import pytest
 import torch
 from recorded import CLASSES, Declares, Recorder, data_of, fit, quiet_trainer, same
 
+from datamodules.batch import IGNORE
 from datamodules.cross_domain_data_module import CrossDomainDataModule
 from datamodules.domain import Domain
 from datamodules.folder_domain import FolderDomain
@@ -108,6 +109,20 @@ def test_a_mask_without_image_is_refused_where_masks_are_read(make_folder: MakeF
     data_of(source, target).streams(["source", "target"])
     with pytest.raises(ValueError, match=r"masks without an image.*target_00"):
         data_of(source, target, labels=1).streams(["labelled_target"])
+
+
+def test_source_and_target_are_scaled_by_factors_of_their_own(make_folder: MakeFolder) -> None:
+    folders = make_folder("source", 6), make_folder("target", 6)
+    # Half as large, an image of 12 × 16 fills 6 rows of a crop of 8: the other two mirror it.
+    for half, whole in (("source", "target"), ("target", "source")):
+        data = data_of(*folders, labels="all", scale={half: (0.5, 0.5), whole: (1.0, 1.0)}, augmentation=[])
+        for batch in fit(data, Declares(["source", "target", "labelled_target"])).seen:
+            images = {stream: one["image"] for stream, one in batch.items()}
+            padded = {name: torch.equal(one[..., 6:, :], one[..., [5, 4], :]) for name, one in images.items()}
+            assert padded == {stream: half in stream for stream in ("source", "target", "labelled_target")}
+            for stream in ("source", "labelled_target"):
+                ignored = batch[stream]["mask"] == IGNORE
+                assert ignored[:, 6:].all() == padded[stream] and not ignored[:, :6].any()
 
 
 # Labels
@@ -268,6 +283,22 @@ def test_wrong_classes_are_refused(classes: list[str], message: str) -> None:
 def test_numbers_out_of_bounds_are_refused(option: str, value: object) -> None:
     with pytest.raises(ValueError, match=f"data.{option} is"):
         CrossDomainDataModule(**{option: value})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("scale", "message"),
+    [
+        ((2.0, 1.0), r"data\.scale is \[2\.0, 1\.0\]"),
+        ({"source": (1.0, 1.0), "target": (2.0, 1.0)}, r"data\.scale\.target is \[2\.0, 1\.0\]"),
+        ({"source": (0.0, 1.0), "target": (1.0, 1.0)}, r"data\.scale\.source is \[0\.0, 1\.0\]"),
+        ({"target": (1.0, 1.0)}, r"data\.scale names target; as a mapping it has source and target"),
+        ({"sorce": (1.0, 1.0), "target": (1.0, 1.0)}, r"data\.scale names sorce, target; as a mapping"),
+        ({}, r"data\.scale names nothing; as a mapping"),
+    ],
+)
+def test_factors_without_a_meaning_are_refused_by_their_key(scale: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        CrossDomainDataModule(scale=scale)
 
 
 def test_a_wrong_root_names_its_key(tmp_path: Path) -> None:

@@ -127,6 +127,8 @@ def test_crops_larger_than_the_images(check: Check) -> None:
     assert "source/train: 75 % of what training sees is padding" in findings[0].what
     # Scaled by 2 and more there is none.
     assert check(crop=(24, 32), scale=(2.0, 3.0)).findings == []
+    (finding,) = check(crop=(24, 32), scale={"source": (2.0, 3.0), "target": (1.0, 1.5)}).findings
+    assert "target/train: " in finding.what and "scaled by 1 to 1.5" in finding.what
 
 
 # ---------------------------------------------------------------------------------------------------------- labels
