@@ -8,6 +8,7 @@ from strategies.daformer import DAFormer
 from strategies.entropy_minimization import EntropyMinimization
 from strategies.fine_tune import FineTune
 from strategies.masked_consistency import MaskedConsistency
+from strategies.fourier_style import FourierStyle
 from strategies.mean_teacher import MeanTeacher
 from strategies.partial_freezing import PartialFreezing
 from strategies.source_only import SourceOnly
@@ -20,6 +21,7 @@ __all__ = [
     "DAFormer",
     "EntropyMinimization",
     "FineTune",
+    "FourierStyle",
     "Losses",
     "MaskedConsistency",
     "MeanTeacher",

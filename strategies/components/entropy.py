@@ -31,3 +31,21 @@ def normalized_entropy(logits: Tensor) -> Tensor:
         () float32 in [0, 1].
     """
     return self_information(logits).sum(dim=1).mean()
+
+
+def robust_entropy(logits: Tensor) -> Tensor:
+    """Mean over the pixels of (H² + 1e-8)², H the softmax's entropy, divided by that of an even guess.
+
+    Beside the plain entropy it is about pixels of which the network is unsure, and leaves those alone of which it is
+    nearly sure.
+
+    Reference: Yang and Soatto, FDA, CVPR 2020, https://arxiv.org/abs/2004.05498, whose η is 2.
+
+    Args:
+        logits: (B, C, H, W), C ≥ 2.
+
+    Returns:
+        () float32 in [0, 1], but for the 1e-8.
+    """
+    entropy = self_information(logits).sum(dim=1)
+    return (entropy.square() + 1e-8).square().mean()
