@@ -20,6 +20,7 @@ from torch.optim import AdamW, Optimizer
 from datamodules.batch import Batch, DomainBatch, DomainName
 from datamodules.reading import convert_channels, read_image
 from lightning_app.anchor import anchor
+from lightning_app.averaging import AveragedNetwork, load_others
 from lightning_app.inference import PredictBatch, Prediction, Windows, predict_mask
 from lightning_app.metrics import Scores
 from lightning_app.network import NetworkSpec, SegmentationNetwork
@@ -63,6 +64,7 @@ class Segmenter(LightningModule):
         windows: how large images are cut for validation, prediction and passes over the target; None takes each whole.
         options: further arguments of the architecture, such as ``decoder_channels``.
         seed: seed of the random numbers drawn in training steps.
+        averaged_with: checkpoints whose probabilities are averaged with the network's own, in evaluation alone.
 
     Raises:
         ValueError: if the architecture, the encoder or the weights do not exist or do not fit, or
@@ -86,6 +88,7 @@ class Segmenter(LightningModule):
         windows: Windows | None = None,
         options: dict[str, Any] | None = None,
         seed: int = 0,
+        averaged_with: list[str] | None = None,
     ) -> None:
         super().__init__()
         if encoder_lr_scale <= 0:
@@ -118,9 +121,12 @@ class Segmenter(LightningModule):
         self.pseudo_label_scores = PseudoLabelScores(classes)
         self.scores: dict[str, Scores] = {}
         """The scores of the last validation or test, by domain and, where several are joined, by part of it."""
+        self.others = nn.ModuleList(load_others(averaged_with or [], self.spec))
+        self.weights_report += [f"averaged with the network of {path}" for path in averaged_with or []]
+        self.labels_of_others = max(map(labels_of, averaged_with or []), default=0)
         self.labels_inherited = 0 if init_from is None else labels_of(init_from)
         self.labels_given = 0
-        self.labels_used = self.labels_inherited
+        self.labels_used = max(self.labels_inherited, self.labels_of_others)
         """Target labels that went into the weights, here or in the run that they come from, whichever is more."""
         self.consumed_batches = 0
         """Training batches that this rank has used since the run began, over interruptions."""
@@ -170,11 +176,13 @@ class Segmenter(LightningModule):
         """Says what the weights came from, and refuses to train without a strategy.
 
         Raises:
-            ValueError: if a fit has no strategy.
+            ValueError: if a fit has no strategy, or an average of networks.
         """
         for line in self.weights_report:
             rank_zero_info(line)
         self.weights_report = []
+        if stage == "fit" and self.others:
+            raise ValueError("model.averaged_with is for evaluation: leave it out of a fit, which trains one network.")
         if stage == "fit" and self.strategy is None:
             raise ValueError(
                 "There is no strategy to train by. Set model.strategy, for example --model.strategy SourceOnly."
@@ -369,9 +377,10 @@ class Segmenter(LightningModule):
 
     def inference_network(self, domain: DomainName) -> nn.Module:
         """Returns the network that is validated, tested and predicted with for a domain."""
-        if self._network_infers or self.strategy is None:
-            return self.network
-        return self.strategy.inference_network(self.network, domain)
+        network: nn.Module = self.network
+        if self.strategy is not None and not self._network_infers:
+            network = self.strategy.inference_network(network, domain)
+        return AveragedNetwork([network, *self.others]) if self.others else network
 
     def validation_step(self, batch: DomainBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Adds one image to the confusion matrix of its domain."""
@@ -494,7 +503,7 @@ class Segmenter(LightningModule):
             self.consumed_batches = described["consumed_batches"]
             self._network_infers = self.strategy is None
             return
-        self.labels_used = described["labels_used"]
+        self.labels_used = max(described["labels_used"], self.labels_of_others)
         prefix = f"{described['inference_network']}."
         plain = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
         others = {k: v for k, v in self.state_dict().items() if not k.startswith("network.")}
@@ -515,6 +524,8 @@ class Segmenter(LightningModule):
             )
 
     def _inference_prefix(self) -> str:
+        if self.others:
+            raise ValueError("A checkpoint holds one network: it cannot be saved under model.averaged_with.")
         wanted = self.inference_network("target")
         names: dict[int, str] = {id(module): name for name, module in self.named_modules()}
         return names[id(wanted)]
