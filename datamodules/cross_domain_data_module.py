@@ -56,8 +56,8 @@ class CrossDomainDataModule(LightningDataModule):
             ``target`` factors of their own. Images that are scored keep their size.
         augmentation: what is done to training images: ``driving`` flips them, ``aerial`` and ``microscopy`` also turn
             them, ``none`` only crops them; or a list of transforms of albumentations, by ``class_path``.
-        strength: ``weak`` moves pixels; ``strong`` also changes colours, blurs and adds noise. A list of transforms is
-            applied whole.
+        strength: ``weak`` moves pixels; ``strong`` also changes colours, blurs and adds noise; or a mapping as for
+            ``scale``: under a teacher the target is best ``weak``. A list of transforms is applied whole.
         largest_class_share: the largest share of a crop's labelled pixels that one class shall have, in (0, 1]: other
             crops are tried, at most 10. 1 takes the first crop.
         rare_class_sampling: draws images and crops of rare classes more often, in the labelled streams.
@@ -93,7 +93,7 @@ class CrossDomainDataModule(LightningDataModule):
         crop: tuple[int, int] = (256, 256),
         scale: Scale | dict[DomainName, Scale] = (0.5, 2.0),
         augmentation: Augmentation | list[BasicTransform] = "driving",
-        strength: Strength = "weak",
+        strength: Strength | dict[DomainName, Strength] = "weak",
         largest_class_share: float = 1.0,
         rare_class_sampling: RareClassSampling | None = None,
         strong_view: bool = False,

@@ -1,7 +1,7 @@
 """What is done to training images on the CPU."""
 
 from collections.abc import Callable, Mapping
-from typing import get_args
+from typing import TypeVar, get_args
 
 import numpy as np
 
@@ -26,6 +26,8 @@ ATTEMPTS = 10
 Scale = tuple[float, float]
 """The smallest and the largest factor by which images are scaled."""
 
+Setting = TypeVar("Setting")
+
 
 class TrainTransform:
     """Cuts a random crop out of an image and its mask, and augments them.
@@ -41,10 +43,11 @@ class TrainTransform:
             (a crop that is not square: by the half); ``none`` neither scales nor augments; or a list of albumentations
             transforms, applied whole and in this order. In masks they fill with 255.
         channels: the channels of the images.
-        strength: ``weak`` stops there; ``strong`` also changes colours, blurs and adds noise. Not for lists.
+        strength: ``weak`` stops there; ``strong`` also changes colours, blurs and adds noise; or one of these by role.
+            Not for lists.
         largest_class_share: crops are drawn again, up to 10 times, until no class has a larger share of the pixels
             that are not ignored and there are at least two classes; in (0, 1], and 1 takes every crop.
-        role: the domain whose images these are, which finds its factors in a ``scale`` by role.
+        role: the domain whose images these are, which finds its own of what is given by role.
 
     Raises:
         ValueError: if a number is out of bounds, or if the augmentation does not fit the channels or the masks.
@@ -56,7 +59,7 @@ class TrainTransform:
         scale: Scale | Mapping[DomainName, Scale] = (0.5, 2.0),
         augmentation: Augmentation = "driving",
         channels: int = 3,
-        strength: Strength = "weak",
+        strength: Strength | Mapping[DomainName, Strength] = "weak",
         largest_class_share: float = 1.0,
         role: DomainName = "source",
     ) -> None:
@@ -67,12 +70,15 @@ class TrainTransform:
                 f"data.augmentation is {augmentation!r}; known are {', '.join(get_args(Preset))}, or a list of "
                 "albumentations transforms. How strong they are, weak or strong, is data.strength."
             )
-        if strength not in get_args(Strength):
-            raise ValueError(f"data.strength is {strength!r}; known are {', '.join(get_args(Strength))}.")
+        strength_key, own_strength = _of_role(role, "strength", strength)
+        if own_strength not in get_args(Strength):
+            raise ValueError(f"{strength_key} is {own_strength!r}; known are {', '.join(get_args(Strength))}.")
         if not 0 < largest_class_share <= 1:
             raise ValueError(f"data.largest_class_share is {largest_class_share}; it is above 0 and at most 1.")
         self.crop = crop
-        own_scale = _scale_of(role, scale)
+        scale_key, own_scale = _of_role(role, "scale", scale)
+        if not 0 < own_scale[0] <= own_scale[1]:
+            raise ValueError(f"{scale_key} is {list(own_scale)}; it is a smallest and a largest factor above 0.")
         self.scale = (1.0, 1.0) if augmentation == "none" else own_scale
         self.augmentation = augmentation
         self.channels = channels
@@ -82,9 +88,9 @@ class TrainTransform:
         if isinstance(augmentation, str):
             self._spatial = spatial_transforms(augmentation, crop)
             self._colours = colour_transforms(augmentation, channels)
-            self._whole = self._spatial + (self._colours if strength == "strong" else [])
-            if strength == "strong" and augmentation != "none":
-                self.check_strong_view("data.strength is 'strong'")
+            self._whole = self._spatial + (self._colours if own_strength == "strong" else [])
+            if own_strength == "strong" and augmentation != "none":
+                self.check_strong_view(f"{strength_key} is 'strong'")
         else:
             self._whole = checked_transforms(augmentation, crop, channels)
             self._spatial = [transform for transform in self._whole if is_spatial(transform)]
@@ -180,16 +186,10 @@ class TrainTransform:
         return bool(np.count_nonzero(pixels) >= 2 and pixels.max() <= self.largest_class_share * pixels.sum())
 
 
-def _scale_of(role: DomainName, scale: Scale | Mapping[DomainName, Scale]) -> Scale:
-    """Returns the factors for a domain, checked."""
-    key = "data.scale"
-    if isinstance(scale, Mapping):
-        if set(scale) != set(get_args(DomainName)):
-            raise ValueError(
-                f"data.scale names {', '.join(scale) or 'nothing'}; as a mapping it has source and target, each with a "
-                "smallest and a largest factor."
-            )
-        key, scale = f"data.scale.{role}", scale[role]
-    if not 0 < scale[0] <= scale[1]:
-        raise ValueError(f"{key} is {list(scale)}; it is a smallest and a largest factor above 0.")
-    return scale
+def _of_role(role: DomainName, key: str, given: Setting | Mapping[DomainName, Setting]) -> tuple[str, Setting]:
+    """Returns a domain's own of a setting that may be given by role, and what the setting is called."""
+    if not isinstance(given, Mapping):
+        return f"data.{key}", given
+    if set(given) != set(get_args(DomainName)):
+        raise ValueError(f"data.{key} names {', '.join(given) or 'nothing'}; as a mapping it has source and target.")
+    return f"data.{key}.{role}", given[role]

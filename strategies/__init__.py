@@ -7,8 +7,8 @@ from strategies.class_mix import ClassMix
 from strategies.daformer import DAFormer
 from strategies.entropy_minimization import EntropyMinimization
 from strategies.fine_tune import FineTune
-from strategies.masked_consistency import MaskedConsistency
 from strategies.fourier_style import FourierStyle
+from strategies.masked_consistency import MaskedConsistency
 from strategies.mean_teacher import MeanTeacher
 from strategies.partial_freezing import PartialFreezing
 from strategies.source_only import SourceOnly

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from datamodules.batch import Batch, RareClassSampling
-from strategies.base import Network, ParameterGroup, Step
+from strategies.base import Network, Step
 from strategies.class_mix import ClassMix, Mix
 from strategies.components.criteria import Criterion
 from strategies.components.feature_distance import class_cells, feature_distance
@@ -40,7 +40,7 @@ class DAFormer(ClassMix):
 
     It asks the data for rare-class sampling: a class is drawn with the probability softmax((1 − f_c) / 0.01), then an
     image and a crop of it. ``data.rare_class_sampling`` suits that to small images and crops. The encoder wants
-    ``model.encoder_weights``. Warm-up and learning rate are settings of ``model.schedule`` and ``model.optimizer``:
+    ``model.encoder_weights``. Warm-up and learning rates are settings of the model:
     ``configs/strategy/daformer.yaml`` has the paper's.
 
     Reference: Hoyer et al., DAFormer, CVPR 2022, https://arxiv.org/abs/2111.14887
@@ -65,7 +65,6 @@ class DAFormer(ClassMix):
         ignore_bottom: the same at the bottom. Both are for crops as high as the image, such as the paper's of
             Cityscapes: of 512 rows it leaves out 15, frayed by rectification, and 120, the bonnet of the car. Most
             data have neither, so that 0 is the default.
-        head_lr_scale: factor of the learning rate for decoder and head, > 0.
 
     Raises:
         ValueError: if a number is out of range, or no class is a thing.
@@ -88,7 +87,6 @@ class DAFormer(ClassMix):
         things: list[str] | None = None,
         ignore_top: int = 0,
         ignore_bottom: int = 0,
-        head_lr_scale: float = 10.0,
     ) -> None:
         strong = strong or StrongAugmentation(jitter=0.2)
         super().__init__(momentum, threshold, weighting, weight, strong, teacher_dropout, mix, criterion)
@@ -99,13 +97,10 @@ class DAFormer(ClassMix):
         ):
             if value < 0:
                 raise ValueError(f"DAFormer.{name} is {value}; give 0 or a positive number.")
-        if head_lr_scale <= 0:
-            raise ValueError(f"DAFormer.head_lr_scale is {head_lr_scale}; give a positive number, such as 10.")
         self.feature_distance = feature_distance
         self.things = things
         self.ignore_top = ignore_top
         self.ignore_bottom = ignore_bottom
-        self.head_lr_scale = head_lr_scale
         self.wants_pretrained = feature_distance > 0
         self.pretrained: PretrainedEncoder | None = None
 
@@ -166,14 +161,6 @@ class DAFormer(ClassMix):
     def after_step(self, network: Network, step: Step) -> None:
         """Moves the teacher, whose copy of the student at the start counts as the first update."""
         self.mean_teacher.update(network, step.index + 1)
-
-    def parameter_groups(self, network: Network) -> list[ParameterGroup]:
-        """Scales the learning rate of decoder and head."""
-        groups = super().parameter_groups(network)
-        for group in groups:
-            if group["name"] in ("decoder", "head"):
-                group["lr_scale"] = self.head_lr_scale
-        return groups
 
     def _find_things(self, classes: Sequence[str]) -> list[int]:
         wanted = {name.lower() for name in (CITYSCAPES_THINGS if self.things is None else self.things)}

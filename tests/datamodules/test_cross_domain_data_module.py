@@ -301,6 +301,22 @@ def test_factors_without_a_meaning_are_refused_by_their_key(scale: Any, message:
         CrossDomainDataModule(scale=scale)
 
 
+def test_each_domain_may_have_a_strength_of_its_own(make_folder: MakeFolder) -> None:
+    roots = make_folder("source", 2), make_folder("target", 2)
+    views: dict[str, Any] = {}
+    for strength in ("weak", "strong", {"source": "strong", "target": "weak"}):
+        data = data_of(*roots, strength=strength)
+        views[str(strength)] = [
+            data.training_dataset(stream, names)[0]["image"].numpy()
+            for stream, names in data.streams(["source", "target"]).items()
+        ]
+    weak, strong, own = views.values()
+    assert np.array_equal(own[0], strong[0]) and not np.array_equal(own[0], weak[0])
+    assert np.array_equal(own[1], weak[1]) and not np.array_equal(own[1], strong[1])
+    with pytest.raises(ValueError, match=r"data\.strength\.target is 'wild'"):
+        CrossDomainDataModule(strength={"source": "strong", "target": "wild"})  # type: ignore[dict-item]
+
+
 def test_a_wrong_root_names_its_key(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"data\.init_args\.source: root '.*nowhere' does not exist"):
         data_of(tmp_path / "nowhere", None).splits()

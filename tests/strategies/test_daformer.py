@@ -149,12 +149,6 @@ def test_ignoring_every_row_is_refused() -> None:
         strategy.weigh(torch.ones(1, 135, 4, dtype=torch.bool))
 
 
-def test_decoder_and_head_learn_ten_times_as_fast() -> None:
-    network = make_network()
-    scales = {group["name"]: group.get("lr_scale", 1) for group in built(network).parameter_groups(network)}
-    assert scales == {"encoder": 1, "decoder": 10, "head": 10}
-
-
 def test_it_asks_for_rare_classes_under_a_wrapper_too(make_trainer: Any) -> None:
     strategy = PartialFreezing(DAFormer())
     assert list(strategy.requests) == [RareClassSampling(0.01, 3000, 1500)]
@@ -214,7 +208,6 @@ def test_a_resume_keeps_the_pretrained_encoder(make_trainer: Any, tmp_path: Path
         ({"feature_distance": -1}, r"DAFormer\.feature_distance is -1"),
         ({"ignore_top": -1}, r"DAFormer\.ignore_top is -1"),
         ({"ignore_bottom": -2}, r"DAFormer\.ignore_bottom is -2"),
-        ({"head_lr_scale": 0}, r"DAFormer\.head_lr_scale is 0"),
         ({"momentum": 1}, r"DAFormer\.momentum is 1"),
     ],
 )
