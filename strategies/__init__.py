@@ -11,6 +11,7 @@ from strategies.fourier_style import FourierStyle
 from strategies.masked_consistency import MaskedConsistency
 from strategies.mean_teacher import MeanTeacher
 from strategies.partial_freezing import PartialFreezing
+from strategies.self_training import SelfTraining
 from strategies.source_only import SourceOnly
 from strategies.wrapper import Wrapper
 
@@ -28,6 +29,7 @@ __all__ = [
     "Network",
     "ParameterGroup",
     "PartialFreezing",
+    "SelfTraining",
     "SourceOnly",
     "Step",
     "Strategy",

@@ -100,6 +100,24 @@ def test_target_statistics_are_those_of_all_ranks_images(ranks: list[dict[str, A
             torch.testing.assert_close(found[name]["end"][key], value, rtol=1e-4, atol=1e-6)
 
 
+def test_thresholds_of_self_training_are_those_of_all_ranks_images(ranks: list[dict[str, Any]]) -> None:
+    first, second = (found["self_training"]["refreshed"][2] for found in ranks)
+    thresholds = first["strategy.thresholds"]
+    assert torch.equal(thresholds, second["strategy.thresholds"])
+    segmenter = two_ranks.make_segmenter("self_training")
+    segmenter.load_state_dict(first)
+    target = two_ranks.make_data("self_training").domains["target"]
+    images = [torch.from_numpy(target.read_image(name)).movedim(2, 0) / 255 for name in target.names("train")]
+    with torch.no_grad():
+        confidence, classes = segmenter.network.eval()(torch.stack(images)).softmax(dim=1).max(dim=1)
+    for index, found in enumerate(thresholds.tolist()):
+        of_class = confidence[classes == index].sort(descending=True).values
+        rank = int(0.25 * len(of_class))  # the second round
+        wanted = of_class[rank - 1].item() if rank else 1.0
+        assert found == pytest.approx(wanted, abs=0.002), segmenter.classes[index]
+    assert len(images) == 9 and (thresholds < 1).sum() > 1
+
+
 def test_the_ranks_read_different_images(ranks: list[dict[str, Any]]) -> None:
     names = [[batch["source"]["name"] for batch in found[two_ranks.SCORED]["batches"]] for found in ranks]
     assert not set(names[0][0]) & set(names[1][0])
