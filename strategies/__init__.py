@@ -10,6 +10,7 @@ from strategies.fine_tune import FineTune
 from strategies.fourier_style import FourierStyle
 from strategies.masked_consistency import MaskedConsistency
 from strategies.mean_teacher import MeanTeacher
+from strategies.moment_alignment import MomentAlignment
 from strategies.partial_freezing import PartialFreezing
 from strategies.self_training import SelfTraining
 from strategies.source_only import SourceOnly
@@ -26,6 +27,7 @@ __all__ = [
     "Losses",
     "MaskedConsistency",
     "MeanTeacher",
+    "MomentAlignment",
     "Network",
     "ParameterGroup",
     "PartialFreezing",

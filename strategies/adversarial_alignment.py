@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from datamodules.batch import Batch, DomainBatch
-from strategies.base import Losses, Network, ParameterGroup, Stage, Step, Strategy
+from strategies.base import Losses, Network, ParameterGroup, Step, Strategy
 from strategies.components.criteria import Criterion, CrossEntropy
 from strategies.components.discriminator import (
     SOURCE,
@@ -24,6 +24,7 @@ from strategies.components.discriminator import (
 )
 from strategies.components.discriminator_watch import DiscriminatorWatch
 from strategies.components.entropy import self_information
+from strategies.components.freezing import pick_stage
 from strategies.components.gradient_reversal import reverse_gradient
 from strategies.components.supervision import labelled_target_terms
 
@@ -149,14 +150,15 @@ class AdversarialAlignment(Strategy):
         if self.level == "features":
             stages = network.stages()
             for number in self.stages:
-                stage = _pick(stages, number, "stages")
+                stage = pick_stage(stages, number, "AdversarialAlignment.stages")
                 self._maps.append(stage.map)
                 self.discriminators.append(FeatureDiscriminator(stage.channels))
             self.watch = DiscriminatorWatch([f"encoder.{number % len(stages)}" for number in self.stages])
             return
         names: list[str] = [self.level]
         if self.auxiliary_stage is not None:
-            stage = _pick(network.stages(), self.auxiliary_stage, "auxiliary_stage")
+            argument = "AdversarialAlignment.auxiliary_stage"
+            stage = pick_stage(network.stages(), self.auxiliary_stage, argument)
             self._maps = [stage.map]
             self.auxiliary_head = nn.Conv2d(stage.channels, len(classes), 3, padding=1)
             names.append(f"the auxiliary head's {self.level}")
@@ -266,15 +268,6 @@ class AdversarialAlignment(Strategy):
         """Says now and then in plain words when the discriminator cannot teach."""
         if (step.index + 1) % WATCH_EVERY == 0:
             self.watch.look()
-
-
-def _pick(stages: Sequence[Stage], number: int, argument: str) -> Stage:
-    if not -len(stages) <= number < len(stages):
-        raise ValueError(
-            f"AdversarialAlignment.{argument} names stage {number}, but the encoder's stages are 0 to "
-            f"{len(stages) - 1}, or −1 for the deepest."
-        )
-    return stages[number]
 
 
 def _normalized(features: Tensor) -> Tensor:

@@ -1,9 +1,11 @@
 """The parts of a network, and which of its layers keep statistics."""
 
+from collections.abc import Sequence
+
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from strategies.base import Network
+from strategies.base import Network, Stage
 
 
 def parts(network: Network) -> dict[str, list[str]]:
@@ -20,6 +22,25 @@ def parts(network: Network) -> dict[str, list[str]]:
         own = {id(parameter) for parameter in module.parameters()}
         found[part] = [name for name, parameter in network.named_parameters() if id(parameter) in own]
     return {part: names for part, names in found.items() if names}
+
+
+def pick_stage(stages: Sequence[Stage], number: int, argument: str) -> Stage:
+    """Returns the stage that an argument names.
+
+    Args:
+        stages: the encoder's stages.
+        number: the stage's; a negative one counts from the deepest.
+        argument: what the error calls it, such as ``AdversarialAlignment.stages``.
+
+    Raises:
+        ValueError: if there is no such stage.
+    """
+    if not -len(stages) <= number < len(stages):
+        raise ValueError(
+            f"{argument} names stage {number}, but the encoder's stages are 0 to {len(stages) - 1}, or −1 for the "
+            "deepest."
+        )
+    return stages[number]
 
 
 def layers_with_statistics(network: Network) -> dict[str, nn.Module]:
