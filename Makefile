@@ -23,7 +23,7 @@ demo: setup  ## train on generated streets, fall on another look, adapt; a table
 	$(BIN)/lightning demo
 
 test: setup  ## run the tests
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope
 
 lint: setup  ## check style and spelling
 	$(BIN)/ruff check
