@@ -18,7 +18,19 @@ from benchmarks.reference_steps import ReferenceStep, dacs, fda
 from benchmarks.strategies import NETWORK, back_propagate, needed
 from datamodules.batch import Batch
 from lightning_app.network import SegmentationNetwork
-from strategies import ClassMix, EntropyMinimization, FourierStyle, MaskedConsistency, MeanTeacher, Step, Strategy
+from strategies import (
+    AdaptiveBatchNorm,
+    ClassMix,
+    DAFormer,
+    EntropyMinimization,
+    FourierStyle,
+    MaskedConsistency,
+    MeanTeacher,
+    MomentAlignment,
+    SelfTraining,
+    Step,
+    Strategy,
+)
 
 COUNTED_TARGET = 1.10
 REFERENCE_TARGET = 1.00
@@ -57,9 +69,13 @@ class Case:
 
 CASES = {
     "EntropyMinimization": Case(EntropyMinimization, Passes(2)),
+    "MomentAlignment, coral": Case(MomentAlignment, Passes(2)),
+    "AdaptiveBatchNorm, along": Case(lambda: AdaptiveBatchNorm(statistics="along"), Passes(1, 1)),
     "FourierStyle": Case(FourierStyle, Passes(2), fda),
+    "SelfTraining": Case(SelfTraining, Passes(2, 1)),
     "MeanTeacher": Case(MeanTeacher, Passes(2, 1)),
     "ClassMix": Case(ClassMix, Passes(2, 1), dacs),
+    "DAFormer": Case(DAFormer, Passes(2, 1, encoder=1)),
     "MaskedConsistency(ClassMix)": Case(
         MaskedConsistency, Passes(3, 1), lambda network, optimizer: dacs(network, optimizer, masked=True)
     ),

@@ -13,6 +13,7 @@ from benchmarks.comparison import Comparison
 from benchmarks.gpu import gpu_steps
 from benchmarks.input_pipeline import CASES, input_pipeline
 from benchmarks.listing import listing
+from benchmarks.passes import passes
 from benchmarks.report import report
 from benchmarks.startup import startup
 from benchmarks.strategies import strategy_memory, strategy_steps
@@ -48,6 +49,11 @@ PARTS = {
         "Strategies: a step of each over training on the source by hand (U-Net, efficientnet-lite0)",
         strategy_steps,
         lambda pairs: strategy_steps(pairs, steps=2, size=(32, 32), batch_size=2, chosen=["EntropyMinimization"]),
+    ),
+    "passes": Part(
+        "Methods: a step over the passes that it needs, and over the reference's order of work (U-Net, resnet18)",
+        passes,
+        lambda pairs: passes(pairs, size=(64, 64), batch_size=2, chosen=["ClassMix"]),
     ),
     "memory": Part(
         "Strategies: peak of a step term by term over that of the summed loss (U-Net, resnet18)",

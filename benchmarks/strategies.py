@@ -41,7 +41,7 @@ OF_TERMS: dict[str, Strategy] = {
         for level in ("features", "output", "entropy")
     },
 }
-NETWORK = NetworkSpec("Unet", "resnet18", [f"class {number}" for number in range(11)])
+NETWORK = NetworkSpec("Unet", "resnet18", list(SyntheticStreets.classes or ()))
 
 
 def strategy_steps(
