@@ -239,6 +239,20 @@ def test_scores_on_the_source_are_of_the_sources_set(network: Any) -> None:
     assert torch.equal(network(image), target(image)) and not torch.allclose(source(image), target(image))
 
 
+def test_a_teacher_is_of_the_networks_own_set_and_infers_on_both_domains(network: Any) -> None:
+    strategy = built(network, MeanTeacher(threshold=0.1), statistics="per_domain")
+    source, target = apart(network, strategy)
+    batch = make_batch(0)
+    assert {"segmentation", "pseudo_labels"} <= by_the_seam(strategy, network, batch).keys()
+    teacher: Any = strategy.inference_network(network, "target")
+    assert strategy.inference_network(network, "source") is teacher
+    target(batch["target"]["image"])  # all that the teacher has seen
+    assert_same(statistics(teacher), statistics(target))
+    source(batch["source"]["image"])
+    with strategy.source_norms.swapped_into(network):
+        assert_same(statistics(network), statistics(source))
+
+
 @pytest.mark.parametrize("affine", ["shared", "separate"])
 def test_a_scale_learns_in_the_group_of_the_layer_that_it_is_a_copy_of(affine: Any, network: Any) -> None:
     base = PartialFreezing(EntropyMinimization(), train=["decoder", "head"], thaw={"encoder.2": 5})
