@@ -37,7 +37,9 @@ def describe(method: type[Strategy]) -> tuple[str, ...]:
     strategy = method()
     if isinstance(strategy, Wrapper):
         # What it needs itself shows over a base that needs nothing.
-        images = "needed" if "target" in type(strategy)(SourceOnly()).required_streams else "as its base"
+        alone = type(strategy)(SourceOnly())
+        reads_target = "target" in alone.required_streams or alone.refresh_every is not None
+        images = "needed" if reads_target else "as its base"
         labels = "as its base"
     else:
         images = _need("target", strategy)
