@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from datamodules import SyntheticStreets
 from datamodules.joined_domains import JoinedDomains
-from lightning_app.pseudo_label_scores import PseudoLabelScores
+from lightning_app.inference import predict_mask
+from lightning_app.pseudo_label_scores import PseudoLabelScores, Watch
 from lightning_app.segmenter import Segmenter
 from strategies import MeanTeacher, SourceOnly
 
@@ -43,6 +44,49 @@ def test_what_is_a_share_of_nothing_is_left_out() -> None:
     scores.reset()
     scores.update(prediction, mask, other=prediction)
     assert scores.compute() == {"agreement": 1}
+
+
+@pytest.mark.parametrize("infers", ["teacher", "student"])
+def test_whichever_of_both_infers_is_judged_and_compared_with_the_other(infers: str) -> None:
+    """On two images of more rows than leave a prediction at a time."""
+    student: Any = nn.Conv2d(3, 2, 1)
+    with torch.no_grad():
+        student.weight.copy_(torch.tensor([[3.0, -3, 0], [-3, 3, 0]]).view(2, 3, 1, 1))
+    strategy = MeanTeacher(threshold=0.6)
+    strategy.build(student, ["road", "sky"])
+    teacher = strategy.mean_teacher.network
+    with torch.no_grad():
+        student.bias.add_(torch.tensor([0.0, 2.0]))
+    images = torch.rand(2, 3, 40, 5, generator=torch.Generator().manual_seed(0))
+    mask = torch.randint(0, 2, (2, 40, 5), generator=torch.Generator().manual_seed(1))
+
+    def predict(network: nn.Module, watch: Watch | None) -> Tensor:
+        found = [predict_mask(network, image, None, "cpu", watch=watch) for image in images]
+        return torch.stack([torch.from_numpy(one) for one in found])
+
+    scores = PseudoLabelScores(["road", "sky"])
+    network, other = (teacher, student) if infers == "teacher" else (student, teacher)
+    prediction = scores.add(strategy, network, student, mask, predict)
+    with torch.no_grad():
+        confidence, wanted = network(images).softmax(dim=1).max(dim=1)
+        agreed = other(images).argmax(dim=1) == wanted
+    assert torch.equal(prediction.long(), wanted) and 0 < agreed.float().mean() < 1
+    found, sure = scores.compute(), confidence >= 0.6
+    assert found["agreement"] == pytest.approx(float(agreed.float().mean()))
+    assert found["pseudo_labels/coverage"] == pytest.approx(float(sure.float().mean()))
+    assert found["pseudo_labels/precision"] == pytest.approx(float((wanted == mask)[sure].float().mean()))
+
+
+def test_a_strategy_without_pseudo_labels_has_no_probabilities_computed() -> None:
+    watches: list[Watch | None] = []
+
+    def predict(network: nn.Module, watch: Watch | None) -> Tensor:
+        watches.append(watch)
+        return torch.zeros(1, 2, 2)
+
+    network, mask = nn.Identity(), torch.zeros(1, 2, 2)
+    PseudoLabelScores(["road", "sky"]).add(SourceOnly(), network, network, mask, predict)
+    assert watches == [None]
 
 
 def make_streets(look: Any) -> SyntheticStreets:
