@@ -11,11 +11,13 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import NoReturn, cast
 
+import yaml
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningDataModule
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_info
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 import datamodules.presets  # noqa: F401 - short names
@@ -33,9 +35,11 @@ from lightning_app.callbacks.part_table import PartTable
 from lightning_app.callbacks.prediction_writer import PredictionWriter
 from lightning_app.callbacks.run_record import RunRecord
 from lightning_app.callbacks.score_table import ScoreTable
+from lightning_app.callbacks.transfer_guard import TransferGuard
 from lightning_app.mistakes import explain
 from lightning_app.network import NetworkSpec
 from lightning_app.segmenter import Segmenter
+from lightning_app.source_only_run import SourceOnlyRun, strategy_of
 from lightning_app.swaps import carry_nothing_over
 from lightning_app.weight_files import read_checkpoint
 
@@ -73,6 +77,13 @@ class CommandLine(LightningCLI):
             default=None,
             help="Name of the run; its folder is runs/<name>, or the path itself if it has a slash. "
             "By default the strategy and the time, and for a checkpoint the folder of its run.",
+        )
+        parser.add_argument(
+            "--source_only",
+            type=float | str | None,
+            default=None,
+            help="Folder of a source-only run, or the mIoU in [0, 1] that one reached on the target: fit warns when "
+            "its target falls below. By default the run of model.init_from, if that is a source-only run's checkpoint.",
         )
         parser.add_lightning_class_args(ModelCheckpoint, "checkpoint")
         parser.set_defaults(
@@ -214,11 +225,34 @@ class CommandLine(LightningCLI):
         if self.subcommand == "fit":
             last = LastCheckpoint(settings.checkpoint.dirpath)
             callbacks += [MonitorCheck(), PartTable(), RunRecord(self.folder, self.recorded), last, GracefulStop(last)]
+            callbacks += self._transfer_guard()
         if self.subcommand == "predict":
             wanted = settings.predictions
             folder = wanted.folder or str(self.folder / "predictions")
             callbacks.append(PredictionWriter(folder, wanted.overlays, wanted.probabilities))
         return callbacks
+
+    def _transfer_guard(self) -> list[Callback]:
+        """Returns the guard where there is a source-only run to compare with."""
+        settings = self.settings
+        given, target = settings.source_only, yaml.safe_load(self.recorded)["data"]["init_args"].get("target")
+        if isinstance(given, float):
+            if not 0 <= given <= 1:
+                raise ValueError(f"--source_only {given:g} is no mIoU in [0, 1]: for 24.6 % give 0.246.")
+            return [TransferGuard(SourceOnlyRun(given))]
+        if given is not None:
+            return [TransferGuard(SourceOnlyRun.read(named_run(given)), target)]
+        checkpoint = Path(settings.model.init_from or "")
+        config = checkpoint.parent.parent / "config.yaml"
+        if checkpoint.parent.name != "checkpoints" or not config.is_file():
+            return []
+        if strategy_of(yaml.safe_load(config.read_text(encoding="utf-8"))) != "SourceOnly":
+            return []
+        try:
+            return [TransferGuard(SourceOnlyRun.read(config.parent), target, asked=False)]
+        except ValueError as error:
+            rank_zero_info(f"No guard against negative transfer: {error}")
+            return []
 
 
 def run(args: Sequence[str] | None, command_line: type[CommandLine] = CommandLine) -> None:

@@ -41,6 +41,27 @@ class RunRecord(Callback):
             logger.log_hyperparams(yaml.safe_load(self.config))
 
 
+def read_split(path: Path, role: str, split: str) -> list[str]:
+    """Reads the names of one split of ``splits.yaml``, line by line as they were written.
+
+    Args:
+        path: the file.
+        role: ``source`` or ``target``.
+        split: ``train``, ``val`` or ``test``.
+    """
+    place, names = ["", ""], []
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if line.startswith("    - "):
+                if place == [role, split]:
+                    names.append(json.loads(line[6:]))
+            elif line.startswith("    "):
+                place[1] = line.strip().partition(":")[0]
+            else:
+                place = [line.strip().partition(":")[0], ""]
+    return names
+
+
 def _splits(data: CrossDomainDataModule) -> Iterator[str]:
     """Yields the lines of YAML: for a million images its own writer would take minutes."""
     yield "splits:\n"
