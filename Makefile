@@ -23,7 +23,8 @@ demo: setup  ## train on generated streets, fall on another look, adapt; a table
 	$(BIN)/lightning demo
 
 test: setup  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" --numprocesses auto --maxprocesses 4 --dist loadscope
+	$(BIN)/python -m pytest -m alone
 
 lint: setup  ## check style and spelling
 	$(BIN)/ruff check

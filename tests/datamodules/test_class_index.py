@@ -237,6 +237,7 @@ def kill(name: str) -> np.ndarray:
     raise AssertionError
 
 
+@pytest.mark.alone
 def test_a_killed_worker_ends_the_count_and_says_where(masks: Path) -> None:
     names = [f"n{index}" for index in range(70)]
     with pytest.raises(ChildProcessError, match=r"last image it took in hand was source mask n(0|16)[.;]"):

@@ -22,6 +22,8 @@ from datamodules.draw_orders import PermutationChain
 from datamodules.loaders import DrawLoader, Hands, WatchedLoader, take_in_hand
 from datamodules.samplers import DrawSampler
 
+pytestmark = pytest.mark.alone
+
 NAME = "aachen/strasse mit ß_{}"
 
 

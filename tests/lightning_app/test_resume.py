@@ -111,6 +111,7 @@ def test_a_fit_gives_the_signals_back(tmp_path: Path, make_data: Any, make_segme
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+@pytest.mark.alone
 def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path, make_data: Any, make_segmenter: Any, make_trainer: Any) -> None:
     class Twice(SourceOnly):
         def after_step(self, network: Network, step: Step) -> None:
