@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from datamodules.batch import IGNORE, DomainBatch
 from datamodules.domain import ImageArray, MaskArray
@@ -26,14 +27,17 @@ class Windows:
         overlap: share of a window that lies on its neighbour, in each direction, in [0, 1). Across it one window
             fades into the next, since near its border a network sees too little of the surroundings.
         batch_size: windows that pass the network together.
+        scale: factor by which windows are made smaller (or larger) before they pass the network, above 0; the logits
+            are brought back to the windows' size. For networks that were trained on images so scaled.
 
     Raises:
-        ValueError: if a size or the batch size is below 1, or the overlap is outside [0, 1).
+        ValueError: if a size or the batch size is below 1, the overlap is outside [0, 1), or the scale is not above 0.
     """
 
     size: int | tuple[int, int]
     overlap: float = 0.25
     batch_size: int = 4
+    scale: float = 1.0
 
     def __post_init__(self) -> None:
         """Refuses settings that cannot cover an image."""
@@ -46,6 +50,8 @@ class Windows:
             )
         if self.batch_size < 1:
             raise ValueError(f"windows.batch_size is {self.batch_size}; give at least 1.")
+        if not self.scale > 0:
+            raise ValueError(f"windows.scale is {self.scale}; give a factor above 0, such as 0.5.")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -138,7 +144,10 @@ def predict_mask(
                     for column in columns
                 ]
             )
-            logits = network(_to_float(batch.to(device)))
+            logits = network(scaled(_to_float(batch.to(device)), windows))
+            if windows is not None and windows.scale != 1:
+                size = (window_height, window_width)
+                logits = functional.interpolate(logits, size, mode="bilinear", align_corners=False)
             _check_logits(logits, (len(batch), window_height, window_width))
             if band is None:
                 band = torch.zeros(logits.shape[1], window_height, width, device=logits.device)
@@ -175,6 +184,19 @@ def window_places(height: int, width: int, windows: Windows | None) -> Iterator[
     for top in _starts(height, rows, 0):
         for left in _starts(width, columns, 0):
             yield slice(top, top + rows), slice(left, left + columns)
+
+
+def scaled(image: Tensor, windows: Windows | None) -> Tensor:
+    """Returns images as the network takes them.
+
+    Args:
+        image: (B, C, H, W) float.
+        windows: whose factor it is.
+    """
+    if windows is None or windows.scale == 1:
+        return image
+    size = [max(1, round(side * windows.scale)) for side in image.shape[-2:]]
+    return functional.interpolate(image, size, mode="bilinear", align_corners=False, antialias=True)
 
 
 def _channels_first(image: Tensor | ImageArray) -> Tensor | NDArray[Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from lightning.pytorch import LightningModule
 
 from datamodules.batch import DomainBatch
-from lightning_app.inference import Windows, window_places
+from lightning_app.inference import Windows, scaled, window_places
 
 
 class TargetBatches:
@@ -14,7 +14,7 @@ class TargetBatches:
     Args:
         images: whole images, as workers hand them over.
         module: where they go.
-        windows: how large images are cut; None hands them out whole.
+        windows: how large images are cut and scaled; None hands them out as they are.
     """
 
     def __init__(self, images: Iterable[DomainBatch], module: LightningModule, windows: Windows | None) -> None:
@@ -29,5 +29,6 @@ class TargetBatches:
             for rows, columns in window_places(height, width, self._windows):
                 piece: DomainBatch = {**whole, "image": whole["image"][..., rows, columns]}
                 # As Lightning moves a batch of training, with the data module's own hook.
-                yield self._module.trainer.strategy.batch_to_device(piece, self._module.device, 0)
+                batch: DomainBatch = self._module.trainer.strategy.batch_to_device(piece, self._module.device, 0)
+                yield {**batch, "image": scaled(batch["image"], self._windows)}
                 whole.pop("skipped", None)  # counted with the first window

@@ -73,6 +73,30 @@ def test_a_per_pixel_network_gives_the_same_mask_for_any_windows(windows: Window
     np.testing.assert_allclose(probabilities, logits.softmax(0).numpy(), atol=1e-3)
 
 
+@pytest.mark.parametrize("size", [64, (20, 32)])
+def test_windows_pass_the_network_smaller_and_the_logits_come_back_larger(size: int | tuple[int, int]) -> None:
+    image = np.repeat(np.repeat(random_image(10, 16), 4, axis=0), 4, axis=1)
+    seen: list[Tensor] = []
+
+    def network(batch: Tensor) -> Tensor:
+        seen.append(batch)
+        return convolution()(batch)
+
+    mask = predict_mask(network, image, Windows(size, overlap=0.0, scale=0.5), "cpu")
+
+    rows, columns = (40, 64) if size == 64 else (20, 32)
+    assert {one.shape[-2:] for one in seen} == {(rows // 2, columns // 2)}
+    assert mask.shape == (40, 64)
+    # Within each square of one colour the network gives the same answer at any size.
+    assert np.array_equal(mask[1::4, 1::4], whole_logits(convolution(), image[1::4, 1::4]).argmax(0).numpy())
+
+
+def test_a_scale_without_a_meaning_is_refused() -> None:
+    for scale in (0.0, -1.0, float("nan")):
+        with pytest.raises(ValueError, match=r"windows\.scale is .*above 0"):
+            Windows(16, scale=scale)
+
+
 @pytest.mark.parametrize("windows", [None, Windows(16, overlap=0.0), Windows(20)])
 def test_a_watch_is_told_the_probabilities_of_all_rows_from_the_top(windows: Windows | None) -> None:
     image = random_image(47, 30)
