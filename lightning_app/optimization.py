@@ -9,7 +9,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from strategies.base import LearningRateScale, ParameterGroup, Step
+from strategies.base import LearningRateScale, Network, ParameterGroup, Step
 
 
 @dataclass(frozen=True)
@@ -92,12 +92,13 @@ def check_groups(groups: list[ParameterGroup], *owners: nn.Module) -> None:
         raise ValueError("parameter_groups is empty: nothing would be trained.")
 
 
-def scale_encoder(groups: Sequence[ParameterGroup], encoder: nn.Module, scale: float) -> list[ParameterGroup]:
+def scale_encoder(groups: Sequence[ParameterGroup], network: Network, scale: float) -> list[ParameterGroup]:
     """Multiplies the learning rate of the encoder's parameters.
 
     Args:
-        groups: the checked groups. One that also holds other parameters is split.
-        encoder: the encoder.
+        groups: the checked groups. One that also holds other parts of the network is split. What a strategy put beside
+            the encoder's parameters alone, such as copies of its BatchNorm for another domain, is scaled with them.
+        network: the network.
         scale: the factor, > 0; at 1 the groups stay as they are.
 
     Returns:
@@ -105,11 +106,14 @@ def scale_encoder(groups: Sequence[ParameterGroup], encoder: nn.Module, scale: f
     """
     if scale == 1:
         return list(groups)
-    own = {id(parameter) for parameter in encoder.parameters()}
+    own = {id(parameter) for parameter in network.encoder.parameters()}
+    beside = {id(parameter) for _, parameter in network.named_parameters()} - own
     scaled: list[ParameterGroup] = []
     for group in groups:
         within = [parameter for parameter in group["params"] if id(parameter) in own]
         others = [parameter for parameter in group["params"] if id(parameter) not in own]
+        if within and not any(id(parameter) in beside for parameter in others):
+            within, others = group["params"], []
         if within:
             name = f"{group['name']}.encoder" if others else group["name"]
             scaled.append({**group, "name": name, "params": within, "lr_scale": _times(scale, group)})

@@ -341,7 +341,7 @@ class Segmenter(LightningModule):
         """Makes one optimizer of the strategy's groups, and its schedule by the step."""
         groups = self._strategy.parameter_groups(self._network)
         check_groups(groups, self.network, self._strategy)
-        self.groups = scale_encoder(groups, self.network.encoder, self.encoder_lr_scale)
+        self.groups = scale_encoder(groups, self._network, self.encoder_lr_scale)
         total = self.trainer.estimated_stepping_batches
         if total == float("inf"):
             raise ValueError("The run has no end, so the learning rate has no course: set trainer.max_steps.")

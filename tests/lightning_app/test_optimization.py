@@ -1,5 +1,7 @@
 """Groups, schedule and optimizer."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -74,15 +76,19 @@ def test_each_group_has_its_scale_in_one_schedule() -> None:
 
 
 def test_the_encoder_is_scaled_wherever_it_is_and_nothing_else() -> None:
-    encoder, head, adversary = nn.Linear(2, 2), nn.Linear(2, 1), nn.Linear(1, 1)
+    encoder, head, adversary, copied = nn.Linear(2, 2), nn.Linear(2, 1), nn.Linear(1, 1), nn.Linear(2, 2)
     groups: list[ParameterGroup] = [
-        {"name": "thawed", "params": [encoder.bias], "lr_scale": lambda step: 0.5 * (step.index >= 2)},
+        # Beside the encoder's alone: a strategy's copy of it, which learns as it does.
+        {"name": "thawed", "params": [encoder.bias, copied.bias], "lr_scale": lambda step: 0.5 * (step.index >= 2)},
         {"name": "mixed", "params": [encoder.weight, *head.parameters()], "lr_scale": 3.0, "weight_decay": 0.2},
         {"name": "adversary", "params": list(adversary.parameters()), "lr": 7.0},
     ]
-    assert scale_encoder(groups, encoder, 1.0) == groups
-    scaled = scale_encoder(groups, encoder, 0.1)
-    check_groups(scaled, encoder, head, adversary)
+    copied.weight.requires_grad_(False)
+    network: Any = nn.ModuleDict({"encoder": encoder, "head": head})
+    assert scale_encoder(groups, network, 1.0) == groups
+    scaled = scale_encoder(groups, network, 0.1)
+    check_groups(scaled, network, adversary, copied)
+    assert scaled[0]["params"] == [encoder.bias, copied.bias]
     for index, thawed in ((1, 0.0), (2, 0.05)):
         rates = {group["name"]: scale_at(group, Step(index, 9)) for group in scaled}
         assert rates == pytest.approx({"thawed": thawed, "mixed.encoder": 0.3, "mixed": 3.0, "adversary": 1.0})
