@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from datamodules.batch import Batch
+from strategies.adaptive_batch_norm import AdaptiveBatchNorm
 from strategies.base import LearningRateScale, Losses, Network, ParameterGroup, Step, Strategy
 from strategies.components.freezing import is_normalization, layers_with_statistics, parts, stand_still
 from strategies.fine_tune import FineTune
@@ -44,7 +45,8 @@ class PartialFreezing(Wrapper):
             parameters of the network, and takes their weight decay away. The paper's is 0.01; 0 is none.
 
     Raises:
-        ValueError: if a name fits no part and no parameter, a number is out of range, or nothing is left to thaw.
+        ValueError: if a name fits no part and no parameter, a number is out of range, nothing is left to thaw, or
+            the base's own parts would have to be frozen too.
     """
 
     def __init__(
@@ -63,6 +65,15 @@ class PartialFreezing(Wrapper):
             within = within.base
             if isinstance(within, PartialFreezing):
                 raise ValueError(f"{self.name} freezes twice: let one PartialFreezing name all the parts.")
+            if (
+                isinstance(within, AdaptiveBatchNorm)
+                and within.statistics == "per_domain"
+                and within.affine == "separate"
+            ):
+                raise ValueError(
+                    f"{self.name}: the source's BatchNorm of AdaptiveBatchNorm is no part of the network, and would "
+                    "not be frozen. Put it around: AdaptiveBatchNorm(PartialFreezing(…))."
+                )
         if not isinstance(train, int | float) and not train and not affine:
             raise ValueError("PartialFreezing.train is empty: name at least one part, or set affine.")
         if thaw_unit not in ("steps", "epochs"):

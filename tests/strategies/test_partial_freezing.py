@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from lightning_app.network import NetworkSpec, SegmentationNetwork
 from lightning_app.optimization import scale_at
-from strategies import EntropyMinimization, PartialFreezing, SourceOnly, Step
+from strategies import AdaptiveBatchNorm, EntropyMinimization, PartialFreezing, SourceOnly, Step
 from strategies.components.freezing import parts
 
 CLASSES = ["road", "car"]
@@ -272,6 +272,10 @@ def test_the_step_of_a_late_part_is_the_first_step_of_its_moments(make_trainer: 
         ({"train": ["encoder.9"]}, r"names 'encoder.9', which is no part.* The parts are encoder.0, .*, decoder, head"),
         ({"train": []}, "train is empty: name at least one part, or set affine"),
         ({"base": PartialFreezing(SourceOnly())}, r"PartialFreezing\(PartialFreezing\(SourceOnly\)\) freezes twice"),
+        (
+            {"base": AdaptiveBatchNorm(EntropyMinimization(), "per_domain")},
+            r"would not be frozen\. Put it around: AdaptiveBatchNorm\(PartialFreezing\(…\)\)",
+        ),
         ({"train": 0.0}, "as a share of the parts it is in"),
         ({"train": 1.0, "thaw": 5}, "every part trains from the start"),
         ({"thaw": {"head": 5}}, "names 'head', which trains from the start"),
