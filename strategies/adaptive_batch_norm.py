@@ -138,7 +138,7 @@ class AdaptiveBatchNorm(Wrapper):
             )
         if aware.met_others and not aware.decoded_others and batch_norms(network.decoder):
             raise ValueError(
-                f"{self.name}: target images passed the encoder alone, so the decoder's BatchNorm for the target "
+                f"{self.name}: the target's terms reached the encoder alone, so the decoder's BatchNorm for the target "
                 "learned nothing. Choose a base that decodes them, such as AdversarialAlignment with level output, or "
                 "statistics end or along."
             )

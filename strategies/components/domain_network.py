@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from weakref import ref
 
+import torch
 from torch import Tensor
 
 from strategies.base import Network
@@ -26,7 +27,7 @@ class DomainNetwork:
     Attributes:
         met_source: whether the source's images have passed the encoder.
         met_others: whether other images have.
-        decoded_others: whether they have passed the decoder.
+        decoded_others: whether they have passed the decoder, so that its norms learned of them.
     """
 
     def __init__(self, network: Network, norms: DomainNorms, source: Tensor) -> None:
@@ -40,7 +41,7 @@ class DomainNetwork:
     def __call__(self, image: Tensor) -> Tensor:
         """Computes the logits of every pixel."""
         of_source = self._meet(image)
-        self.decoded_others |= not of_source
+        self._decode(of_source)
         with self._norms_for(of_source):
             return self._network(image)
 
@@ -56,7 +57,7 @@ class DomainNetwork:
     def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Computes the logits from the encoder's maps."""
         of_source = any(known() is one for known in self._maps for one in features)
-        self.decoded_others |= not of_source
+        self._decode(of_source)
         with self._norms_for(of_source):
             return self._network.decode(features, size)
 
@@ -69,6 +70,10 @@ class DomainNetwork:
         self.met_source |= of_source
         self.met_others |= not of_source
         return of_source
+
+    def _decode(self, of_source: bool) -> None:
+        # Scales and shifts learn by gradients alone.
+        self.decoded_others |= not of_source and (torch.is_grad_enabled() or self._norms.affine == "shared")
 
     def _norms_for(self, source: bool) -> AbstractContextManager[None]:
         return self._norms.swapped_into(self._network) if source else nullcontext()

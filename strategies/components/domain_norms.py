@@ -29,6 +29,7 @@ class DomainNorms(nn.Module):
     def __init__(self, network: Network, affine: Affine) -> None:
         super().__init__()
         layers = batch_norms(network)
+        self.affine: Affine = affine
         self.names = list(layers)
         self.sets = nn.ModuleList()
         for layer in layers.values():

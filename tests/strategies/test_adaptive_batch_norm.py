@@ -20,6 +20,7 @@ from strategies import (
     FineTune,
     Losses,
     MeanTeacher,
+    MomentAlignment,
     Network,
     PartialFreezing,
     SourceOnly,
@@ -297,10 +298,13 @@ def test_what_changes_the_source_goes_around_it(network: Any) -> None:
         by_the_seam(inside, network, make_batch(0))
 
 
-def test_a_decoder_that_meets_no_target_is_refused(network: Any) -> None:
-    strategy = built(network, AdversarialAlignment("features"), statistics="per_domain")
-    with pytest.raises(ValueError, match="target images passed the encoder alone"):
-        by_the_seam(strategy, network, make_batch(0))
+def test_a_decoder_that_learns_nothing_of_the_target_is_refused(network: Any) -> None:
+    # The second decodes the target without gradients: that is enough for statistics, and not for scales.
+    for base in (AdversarialAlignment("features"), MomentAlignment(class_balanced=True)):
+        strategy = built(network, base, statistics="per_domain")
+        with pytest.raises(ValueError, match="the target's terms reached the encoder alone"):
+            by_the_seam(strategy, network, make_batch(0))
+    by_the_seam(built(network, base, statistics="per_domain", affine="shared"), network, make_batch(0))
     by_the_seam(built(network, AdversarialAlignment("output"), statistics="per_domain"), network, make_batch(0))
 
 
