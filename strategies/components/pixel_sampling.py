@@ -37,7 +37,8 @@ def sample_pixels(maps: Tensor, count: int, labels: Tensor | None = None) -> Pix
     classes = torch.zeros(len(pixels), dtype=torch.int64, device=maps.device) if labels is None else labels.flatten()
     if count < len(pixels):
         # The first to ring of clocks whose rates are 1 / pixels of the class. torch.multinomial waits for the device.
-        ringing = torch.empty(len(pixels), device=maps.device).exponential_() * _pixels_of_class(classes)
+        clocks = torch.empty(len(pixels), dtype=torch.float32, device=maps.device).exponential_()
+        ringing = clocks * _pixels_of_class(classes)
         places = ringing.masked_fill(classes == IGNORE, torch.inf).topk(count, largest=False).indices
         pixels, classes = pixels.index_select(0, places), classes[places]
     return Pixels(pixels.float(), (1 / _pixels_of_class(classes)).masked_fill(classes == IGNORE, 0))
@@ -45,7 +46,8 @@ def sample_pixels(maps: Tensor, count: int, labels: Tensor | None = None) -> Pix
 
 def _pixels_of_class(classes: Tensor) -> Tensor:
     """Returns for each pixel how many have its class."""
-    counts = torch.zeros(IGNORE + 1, device=classes.device)
+    # Not of the default type: under true half precision that is one that cannot count.
+    counts = torch.zeros(IGNORE + 1, dtype=torch.float32, device=classes.device)
     return counts.scatter_add_(0, classes, torch.ones_like(classes, dtype=counts.dtype))[classes]
 
 
@@ -69,7 +71,7 @@ def labels_of_cells(network: Network, mask: Tensor, size: tuple[int, int], class
         lies_in = network.to_image_size(torch.cat([row, column], dim=1), (mask.shape[-2], mask.shape[-1])).round()
     cell = (lies_in[:, 0] * width + lies_in[:, 1]).long()
     label = mask.masked_fill(mask == IGNORE, classes)
-    votes = torch.zeros(len(mask), height * width * (classes + 1), device=mask.device)
+    votes = torch.zeros(len(mask), height * width * (classes + 1), dtype=torch.float32, device=mask.device)
     votes.scatter_add_(
         1, (cell * (classes + 1) + label).flatten(1), torch.ones_like(label, dtype=votes.dtype).flatten(1)
     )

@@ -78,6 +78,17 @@ def test_ignored_pixels_are_not_drawn_while_there_are_others_and_never_count() -
     assert not weights.any()
 
 
+def test_pixels_are_counted_in_single_precision_under_true_half_precision() -> None:
+    """Lightning makes half the default type then, in which a device counts to 256 and no further."""
+    labels = (torch.arange(4000).view(1, 40, 100) < 1001).long()
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        weights = sample_pixels(torch.zeros(1, 1, 40, 100), 5000, labels).weights
+    finally:
+        torch.set_default_dtype(torch.float32)
+    torch.testing.assert_close(1 / weights, torch.where(labels.flatten() == 1, 1001.0, 2999.0))
+
+
 def test_gradients_go_to_what_was_drawn() -> None:
     torch.manual_seed(0)
     maps = torch.randn(1, 2, 4, 4).requires_grad_()
