@@ -63,8 +63,10 @@ def recompute_statistics(network: nn.Module, images: Iterable[Tensor]) -> None:
     try:
         # In eval mode: SyncBatchNorm would wait for ranks that have fewer images, and frozen layers go there anyway.
         network.eval()
-        for image in images:
-            network(image)
+        # A network that was compiled before would pass over the hooks.
+        with torch.compiler.set_stance("force_eager"):
+            for image in images:
+                network(image)
     finally:
         for hook in hooks:
             hook.remove()

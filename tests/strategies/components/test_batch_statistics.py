@@ -70,6 +70,18 @@ def test_many_pixels_far_from_zero_lose_no_digits() -> None:
     torch.testing.assert_close(layer.running_var.double(), values.var().reshape(1), rtol=1e-4, atol=0)
 
 
+def test_a_network_that_has_run_compiled_is_counted_like_any_other() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)).eval()
+    other, images = deepcopy(network), [torch.rand(1, 3, 4, 4) for _ in range(2)]
+    network.compile(backend="eager")
+    with torch.no_grad():
+        network(images[0])
+    for one in (network, other):
+        recompute_statistics(one, images)
+    assert all(torch.equal(found, wanted) for found, wanted in zip(network.buffers(), other.buffers(), strict=True))
+    torch.testing.assert_close(network(images[1]), other(images[1]))
+
+
 def test_neither_order_nor_dropout_nor_the_modes_count(network: Any, images: list[Tensor]) -> None:
     other = deepcopy(network).train()
     other.decoder.eval()
