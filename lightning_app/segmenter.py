@@ -367,8 +367,19 @@ class Segmenter(LightningModule):
         self._read_flags()
 
     def on_train_end(self) -> None:
-        """Reads the last step's flags: a run that ends in NaN does not end well."""
+        """Reads the last step's flags: a run that ends in NaN does not end well; nor does one before its end."""
         self._read_flags()
+        self.warn_of_no_last_refresh()
+
+    def warn_of_no_last_refresh(self) -> None:
+        """Says that the strategy's last pass over the target is missing, if the run stops before it."""
+        if self._strategy.refresh_every is not None and self.global_step < self.total_steps:
+            rank_zero_warn(
+                f"The run stops after {self.global_step} of {self.total_steps} steps, and so without the last pass "
+                f"over the target of {self._strategy.name}: what a method takes from it, such as AdaptiveBatchNorm the "
+                "target's statistics, is in no checkpoint. Go on with --ckpt_path; with --trainer.max_steps "
+                f"{self.global_step + 1} that is a single step."
+            )
 
     def _read_flags(self) -> None:
         self.stop_agreed = self.flags.read() or self.stop_agreed

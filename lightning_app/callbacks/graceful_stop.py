@@ -60,6 +60,7 @@ class GracefulStop(Callback):
         # Within an accumulation there are gradients that no checkpoint holds.
         if agreed and not pl_module.accumulating:
             self.last.save(trainer)
+            pl_module.warn_of_no_last_refresh()
             rank_zero_info(f"Stopped after step {trainer.global_step}. Go on with --ckpt_path {self.last.path}")
             raise SystemExit(128 + (self._received or signal.SIGTERM))
 

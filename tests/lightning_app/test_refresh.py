@@ -1,13 +1,16 @@
 """What a strategy sees of the target between two steps, and when."""
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tiny
 import torch
+from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -15,6 +18,7 @@ from torch.utils.data import DataLoader
 from datamodules import CrossDomainDataModule
 from datamodules.batch import Batch, DomainBatch, DomainName
 from datamodules.domain import ImageArray
+from lightning_app.callbacks.graceful_stop import GracefulStop
 from lightning_app.callbacks.last_checkpoint import LastCheckpoint
 from lightning_app.inference import Windows, window_places
 from lightning_app.segmenter import Segmenter
@@ -272,6 +276,42 @@ def test_a_run_that_is_resumed_goes_on_bitwise(
         resumed = Looks(3)
         assert_equal(run(resumed, tmp_path / f"step={step}.ckpt"), whole)
         assert resumed.steps == rest
+
+
+class Stops(Callback):
+    """Ends a run before its last step, as max_time or EarlyStopping do, or as Ctrl-C does."""
+
+    def __init__(self, by: str) -> None:
+        self.by = by
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if trainer.global_step == 1:
+            trainer.should_stop = self.by == "trainer"
+            pl_module.stop_wanted = self.by == "signal"
+
+
+@pytest.mark.parametrize("by", ["trainer", "signal"])
+@pytest.mark.parametrize("every", [0, None])
+def test_a_run_that_stops_before_its_last_refresh_says_so(
+    by: str, every: int | None, tmp_path: Path, make_trainer: Any
+) -> None:
+    def run(stop: str, ckpt_path: Path | None = None, **settings: Any) -> list[int]:
+        last = LastCheckpoint(str(tmp_path))
+        callbacks = [last, GracefulStop(last), Stops(stop)]
+        strategy = Looks(every)
+        trainer = make_trainer(limit_val_batches=0, callbacks=callbacks, **settings)
+        trainer.fit(tiny.make_segmenter(strategy), few_images(), ckpt_path=ckpt_path, weights_only=True)
+        return strategy.steps
+
+    with warnings.catch_warnings(record=True) as caught, suppress(SystemExit):
+        warnings.simplefilter("always")
+        run(by, max_steps=9)
+    said = [str(one.message) for one in caught if "pass over the target" in str(one.message)]
+    assert [text.startswith("The run stops after 2 of 9 steps") for text in said] == [True] * (every == 0)
+    assert not said or "--trainer.max_steps 3 that is a single step" in said[0]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="The run stops")
+        assert run("", tmp_path / "last.ckpt", max_steps=3) == [3] * (every == 0)
 
 
 class ShowsTheLast(Looks):
