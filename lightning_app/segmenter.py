@@ -492,6 +492,7 @@ class Segmenter(LightningModule):
             "format": CHECKPOINT_FORMAT,
             "network": asdict(self.spec),
             "inference_network": self._inference_prefix(),
+            "source_apart": self.inference_network("source") is not self.inference_network("target"),
             "strategy": None if self.strategy is None else self.strategy.name,
             "labels_given": self.labels_given,
             "labels_used": self.labels_used,
@@ -514,6 +515,11 @@ class Segmenter(LightningModule):
             self.consumed_batches = described["consumed_batches"]
             self._network_infers = self.strategy is None
             return
+        if described.get("source_apart"):
+            rank_zero_warn(
+                f"{described['strategy']} gave the source layers of its own, which a checkpoint does not hand on: "
+                "source images are taken by the network for the target, and score otherwise than in the fit."
+            )
         self.labels_used = max(described["labels_used"], self.labels_of_others)
         prefix = f"{described['inference_network']}."
         plain = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}

@@ -1,7 +1,9 @@
 """AdaBN: whose statistics are where at the end, all along, and with a set for each domain."""
 
+import warnings
 from collections.abc import Iterator
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -238,6 +240,17 @@ def test_scores_on_the_source_are_of_the_sources_set(network: Any) -> None:
     assert strategy.inference_network(network, "target") is network
     assert torch.equal(strategy.inference_network(network, "source")(image), source(image))
     assert torch.equal(network(image), target(image)) and not torch.allclose(source(image), target(image))
+
+
+def test_a_checkpoint_says_that_the_sources_set_stays_behind(make_trainer: Any, tmp_path: Path) -> None:
+    for statistics, said in (("per_domain", 1), ("end", 0)):
+        trainer, data = make_trainer(max_steps=1, limit_val_batches=0), tiny.make_data(workers=0)
+        trainer.fit(tiny.make_segmenter(AdaptiveBatchNorm(EntropyMinimization(), statistics)), data)
+        trainer.save_checkpoint(tmp_path / "last.ckpt")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            make_trainer().validate(tiny.make_segmenter(None), data, tmp_path / "last.ckpt", False, weights_only=True)
+        assert sum("gave the source layers of its own" in str(one.message) for one in caught) == said
 
 
 def test_a_teacher_is_of_the_networks_own_set_and_infers_on_both_domains(network: Any) -> None:
