@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from datamodules.batch import Batch, DomainName
+from strategies.adaptive_batch_norm import AdaptiveBatchNorm
 from strategies.base import Losses, Network, Step, Strategy
 from strategies.class_mix import ClassMix
 from strategies.components.block_mask import block_mask
@@ -83,10 +84,22 @@ class MaskedConsistency(Wrapper):
         self.own_teacher: Teacher | None = None
 
     def build(self, network: Network, classes: Sequence[str]) -> None:
-        """Makes a teacher if the base has none."""
+        """Makes a teacher if the base has none.
+
+        Raises:
+            ValueError: if the base would adapt another network than that teacher in the end.
+        """
         super().build(network, classes)
         self.classes = list(classes)
         if self.base.teacher is None:
+            within = self.base
+            while isinstance(within, Wrapper):
+                if isinstance(within, AdaptiveBatchNorm) and within.statistics == "end":
+                    raise ValueError(
+                        f"{self.name}: at the end AdaptiveBatchNorm would adapt the network that learns, and not the "
+                        "teacher that infers. Put it around: AdaptiveBatchNorm(MaskedConsistency(…))."
+                    )
+                within = within.base
             self.own_teacher = Teacher(network, self.momentum, dropout=False)
 
     def losses(self, network: Network, batch: Batch, step: Step) -> Losses:

@@ -9,11 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from strategies import (
+    AdaptiveBatchNorm,
     AdversarialAlignment,
     ClassMix,
     EntropyMinimization,
     FineTune,
+    FourierStyle,
     MaskedConsistency,
+    MeanTeacher,
     PartialFreezing,
     SourceOnly,
     Step,
@@ -210,6 +213,13 @@ def test_a_teacher_of_its_own_has_no_dropout_and_normalises_as_the_network() -> 
     terms(strategy, network, Step(0, 1))
     modes = {type(layer): layer.training for layer in strategy.own_teacher.network.modules()}
     assert not modes[nn.Dropout2d] and modes[nn.BatchNorm2d]
+
+
+def test_what_adapts_another_network_than_infers_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"Put it around: AdaptiveBatchNorm\(MaskedConsistency\(…\)\)"):
+        built(make_network(), FourierStyle(AdaptiveBatchNorm()))
+    for base in (AdaptiveBatchNorm(MeanTeacher()), AdaptiveBatchNorm(statistics="along")):
+        built(make_network(), base)
 
 
 def test_its_own_teacher_infers_and_else_the_base_chooses() -> None:
