@@ -2,28 +2,24 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self, cast
 
 import numpy as np
 import torch
-from lightning.pytorch import LightningModule
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
-from datamodules.batch import Batch, DomainBatch, DomainName
-from datamodules.reading import convert_channels, read_image
+from datamodules.batch import Batch, DomainBatch
 from lightning_app.anchor import anchor
-from lightning_app.averaging import AveragedNetwork, load_others
-from lightning_app.inference import PredictBatch, Prediction, Windows, predict_mask
-from lightning_app.metrics import Scores
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.inference import Windows
+from lightning_app.inference_module import InferenceModule
+from lightning_app.network import NetworkSpec
 from lightning_app.optimization import (
     PolynomialDecay,
     check_groups,
@@ -32,8 +28,7 @@ from lightning_app.optimization import (
     scale_encoder,
     without_gradients,
 )
-from lightning_app.pseudo_label_scores import PseudoLabelScores, Watch
-from lightning_app.scoring import Scoring
+from lightning_app.resuming import check_resumable, plain_values
 from lightning_app.step_flags import StepFlags
 from lightning_app.target_batches import TargetBatches
 from lightning_app.weight_files import labels_of, read_checkpoint
@@ -44,7 +39,7 @@ from strategies.base import Network, ParameterGroup, Step, Strategy
 CHECKPOINT_FORMAT = 1
 
 
-class Segmenter(LightningModule):
+class Segmenter(InferenceModule):
     """A segmentation network and the strategy by which it learns.
 
     Args:
@@ -90,18 +85,18 @@ class Segmenter(LightningModule):
         seed: int = 0,
         averaged_with: list[str] | None = None,
     ) -> None:
-        super().__init__()
         if encoder_lr_scale <= 0:
             raise ValueError(
                 f"model.encoder_lr_scale is {encoder_lr_scale}; give a positive number. To train without the encoder "
                 "take the strategy PartialFreezing."
             )
+        super().__init__(
+            NetworkSpec(architecture, encoder, list(classes), in_channels, options or {}), windows, averaged_with
+        )
         with warnings.catch_warnings():
             # Lightning would have the strategy ignored, and then could not load what the command line made.
             warnings.filterwarnings("ignore", message="Attribute '(strategy|optimizer)'")
             self.save_hyperparameters()
-        self.spec = NetworkSpec(architecture, encoder, list(classes), in_channels, options or {})
-        self.network = SegmentationNetwork(self.spec)
         self.weights_report: list[str] = []
         if encoder_weights:
             self.weights_report += load_encoder_weights(self.network, encoder_weights)
@@ -115,13 +110,7 @@ class Segmenter(LightningModule):
         self.optimizer = optimizer
         self.schedule = schedule
         self.encoder_lr_scale = encoder_lr_scale
-        self.windows = windows
         self.seed = seed
-        self.scoring = Scoring(classes)
-        self.pseudo_label_scores = PseudoLabelScores(classes)
-        self.scores: dict[str, Scores] = {}
-        """The scores of the last validation or test, by domain and, where several are joined, by part of it."""
-        self.others = nn.ModuleList(load_others(averaged_with or [], self.spec))
         self.weights_report += [f"averaged with the network of {path}" for path in averaged_with or []]
         self.labels_of_others = max(map(labels_of, averaged_with or []), default=0)
         self.labels_inherited = 0 if init_from is None else labels_of(init_from)
@@ -142,13 +131,6 @@ class Segmenter(LightningModule):
         """What is held back in the present step."""
         self.total_steps = 0
         """Optimizer steps of the whole run; known once the optimizer is made."""
-        # Loaded for evaluation, the network is already the one that the strategy infers with.
-        self._network_infers = strategy is None
-
-    @property
-    def classes(self) -> list[str]:
-        """The class names, in the order of the ids."""
-        return self.spec.classes
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -384,95 +366,6 @@ class Segmenter(LightningModule):
     def _read_flags(self) -> None:
         self.stop_agreed = self.flags.read() or self.stop_agreed
 
-    # ---------------------------------------------------------------------------------- validation, test, prediction
-
-    def inference_network(self, domain: DomainName) -> nn.Module:
-        """Returns the network that is validated, tested and predicted with for a domain."""
-        network: nn.Module = self.network
-        if self.strategy is not None and not self._network_infers:
-            network = self.strategy.inference_network(network, domain)
-        return AveragedNetwork([network, *self.others]) if self.others else network
-
-    def validation_step(self, batch: DomainBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Adds one image to the confusion matrix of its domain."""
-        self._score(batch)
-
-    def test_step(self, batch: DomainBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Adds one image to the confusion matrix of its domain."""
-        self._score(batch)
-
-    def _score(self, batch: DomainBatch) -> None:
-        def predict(network: nn.Module, watch: Watch | None = None) -> Tensor:
-            masks = [predict_mask(network, image, self.windows, self.device, watch=watch) for image in batch["image"]]
-            return torch.from_numpy(np.stack(masks)).to(self.device)
-
-        domain = batch["domain"]
-        network = self.inference_network(domain)
-        if domain == "target" and self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking:
-            strategy, mask = self._strategy, batch["mask"]
-            prediction = self.pseudo_label_scores.add(strategy, network, self.network, mask, predict)
-        else:
-            prediction = predict(network)
-        self.scoring.add(prediction, batch)
-
-    def on_validation_epoch_end(self) -> None:
-        """Logs the scores of every domain that was validated."""
-        self._log_scores("val")
-
-    def on_test_epoch_end(self) -> None:
-        """Logs the scores of every domain that was tested."""
-        self._log_scores("test")
-
-    def _log_scores(self, stage: str) -> None:
-        self.scores = {}
-        if self.trainer.sanity_checking:
-            self.scoring.reset()
-            return
-        data = getattr(self.trainer, "datamodule", None)
-        self.scores = self.scoring.scores(getattr(data, "shared_classes", None))
-        for place, scores in self.scores.items():
-            self.log_dict(scores.named(f"{stage}/{place}"), sync_dist=True)
-        if self.pseudo_label_scores.update_called:
-            told = self.pseudo_label_scores.compute()
-            self.log_dict({f"{stage}/target/{name}": value for name, value in told.items()}, sync_dist=True)
-            self.pseudo_label_scores.reset()
-
-    def predict_step(self, batch: PredictBatch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
-        """Predicts the class ids of each image, and fills ``probabilities`` where a callback asked for them."""
-        network = self.inference_network(batch.get("domain", "target"))
-        wanted = batch.get("probabilities", [None] * len(batch["image"]))
-        masks = [
-            predict_mask(network, image, self.windows, self.device, probabilities=array)
-            for image, array in zip(batch["image"], wanted, strict=True)
-        ]
-        images = [image.movedim(0, -1).cpu().numpy() for image in batch["image"]]
-        return Prediction(batch["name"], masks, images)
-
-    def predict(self, image: NDArray[Any] | str | Path) -> NDArray[np.uint8]:
-        """Predicts one image, by windows if the segmenter has them.
-
-        Args:
-            image: (H, W, C) uint8, or float in [0, 1], in RGB order; or the path of an image file.
-
-        Returns:
-            (H, W) class ids, uint8.
-
-        Raises:
-            ValueError: if the image cannot be read or has another number of channels than the network.
-        """
-        if isinstance(image, str | Path):
-            image = convert_channels(read_image(Path(image)), self.spec.in_channels, str(image))
-        if image.ndim != 3 or image.shape[2] != self.spec.in_channels:
-            raise ValueError(
-                f"The image has shape {image.shape}; this network takes (H, W, {self.spec.in_channels}) arrays."
-            )
-        mode = self.training
-        self.eval()
-        try:
-            return predict_mask(self.inference_network("target"), image, self.windows, self.device)
-        finally:
-            self.train(mode)
-
     # ------------------------------------------------------------------------------------------------ checkpoints
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -483,15 +376,12 @@ class Segmenter(LightningModule):
                 "This checkpoint falls within an accumulation, whose first gradients it does not hold: a resume from "
                 "it is not bitwise. Make trainer.val_check_interval a multiple of accumulate_grad_batches."
             )
-        hyper_parameters = checkpoint.get("hyper_parameters", {})
-        checkpoint["hyper_parameters"] = {
-            **{name: value for name, value in hyper_parameters.items() if _is_plain(value)},
-            "classes": self.classes,
-        }
+        plain = plain_values(checkpoint.get("hyper_parameters", {}))
+        checkpoint["hyper_parameters"] = {**plain, "classes": self.classes}
         checkpoint["segue"] = {
             "format": CHECKPOINT_FORMAT,
             "network": asdict(self.spec),
-            "inference_network": self._inference_prefix(),
+            "inference_network": self.inference_prefix(),
             "source_apart": self.inference_network("source") is not self.inference_network("target"),
             "strategy": None if self.strategy is None else self.strategy.name,
             "labels_given": self.labels_given,
@@ -510,10 +400,11 @@ class Segmenter(LightningModule):
         if described is None:
             raise ValueError("The checkpoint was not written by Segue. Take its weights with model.init_from instead.")
         if self._trainer is None or self._trainer.state.fn == TrainerFn.FITTING:
-            self._check_resumable(described)
+            given = None if self._trainer is None else self.labels_given
+            check_resumable(described, self.strategy, self.spec, given)
             self.labels_used = described["labels_used"]
             self.consumed_batches = described["consumed_batches"]
-            self._network_infers = self.strategy is None
+            self.network_infers = False
             return
         if described.get("source_apart"):
             rank_zero_warn(
@@ -525,32 +416,4 @@ class Segmenter(LightningModule):
         plain = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
         others = {k: v for k, v in self.state_dict().items() if not k.startswith("network.")}
         checkpoint["state_dict"] = {**others, **{f"network.{name}": value for name, value in plain.items()}}
-        self._network_infers = True
-
-    def _check_resumable(self, described: dict[str, Any]) -> None:
-        strategy = None if self.strategy is None else self.strategy.name
-        ours = {"strategy": strategy, **asdict(self.spec)}
-        theirs = {"strategy": described["strategy"], **described["network"]}
-        if self._trainer is not None:
-            ours["target labels"], theirs["target labels"] = self.labels_given, described["labels_given"]
-        different = [f"{key} {theirs[key]}, not {value}" for key, value in ours.items() if theirs[key] != value]
-        if different:
-            raise ValueError(
-                f"The checkpoint cannot be resumed here: it was made with {'; '.join(different)}. "
-                "Resume with the same settings, or start a new run from its network with model.init_from."
-            )
-
-    def _inference_prefix(self) -> str:
-        if self.others:
-            raise ValueError("A checkpoint holds one network: it cannot be saved under model.averaged_with.")
-        wanted = self.inference_network("target")
-        names: dict[int, str] = {id(module): name for name, module in self.named_modules()}
-        return names[id(wanted)]
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return all(_is_plain(item) for item in value)
-    return value is None or isinstance(value, bool | int | float | str)
+        self.network_infers = True

@@ -1,0 +1,47 @@
+"""What a checkpoint may hold of a run, and whether a run can go on from it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from lightning_app.network import NetworkSpec
+from strategies.base import Strategy
+
+
+def plain_values(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the settings that a checkpoint can hold without code: numbers, text, lists and dicts of them, None."""
+    return {name: value for name, value in settings.items() if _is_plain(value)}
+
+
+def check_resumable(
+    described: Mapping[str, Any], strategy: Strategy | None, spec: NetworkSpec, labels_given: int | None
+) -> None:
+    """Checks that a run is set up as the one that wrote a checkpoint.
+
+    Args:
+        described: what the checkpoint says of its run.
+        strategy: the strategy.
+        spec: the network.
+        labels_given: the target labels of the run; None is not compared.
+
+    Raises:
+        ValueError: naming all that differs.
+    """
+    ours = {"strategy": None if strategy is None else strategy.name, **asdict(spec)}
+    theirs = {"strategy": described["strategy"], **described["network"]}
+    if labels_given is not None:
+        ours["target labels"], theirs["target labels"] = labels_given, described["labels_given"]
+    different = [f"{key} {theirs[key]}, not {value}" for key, value in ours.items() if theirs[key] != value]
+    if different:
+        raise ValueError(
+            f"The checkpoint cannot be resumed here: it was made with {'; '.join(different)}. "
+            "Resume with the same settings, or start a new run from its network with model.init_from."
+        )
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(item) for key, item in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return all(_is_plain(item) for item in value)
+    return value is None or isinstance(value, bool | int | float | str)
