@@ -16,6 +16,9 @@ class Estimate:
         validations: how often the run validates.
         validating: seconds of a validation; 0 if there is nothing to validate.
         measured_images: images over which that was measured.
+        passes: how often the strategy passes over the target's training images between two steps.
+        passing: seconds of such a pass over all of them.
+        passed_images: images over which that was measured.
         peak_memory: bytes of the device's memory at most, or of the main process on a CPU.
         memory: bytes that there are.
         load: processes that wanted a core in the minute before, for each core that there is.
@@ -29,6 +32,9 @@ class Estimate:
     validations: int
     validating: float
     measured_images: int
+    passes: int
+    passing: float
+    passed_images: int
     peak_memory: int
     memory: int
     load: float
@@ -41,4 +47,4 @@ class Estimate:
     @property
     def total(self) -> float:
         """Seconds of the whole run."""
-        return self.steps * self.step + self.validations * self.validating
+        return self.steps * self.step + self.validations * self.validating + self.passes * self.passing

@@ -9,6 +9,7 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import torch
@@ -23,10 +24,12 @@ from lightning_app.check.check_trainer import CheckTrainer
 from lightning_app.check.estimate import Estimate
 from lightning_app.check.wording import counted
 from lightning_app.segmenter import Segmenter
+from strategies import Strategy
 
 MOST_SECONDS = 60
 """No further step begins after this time."""
 _VALIDATED = 3
+_PASSED = 3
 _CROPS_TIMED = 8
 
 
@@ -82,7 +85,7 @@ def try_steps(
     """
     clock, load = _Clock(), os.getloadavg()[0] / (os.cpu_count() or 1)
     trainer.callbacks.append(clock)  # type: ignore[attr-defined]  # Lightning's Trainer has it
-    with _quiet():
+    with _quiet(), _short_passes(data, clock, trainer):
         trainer.fit(segmenter, datamodule=data)
     loaders = list(dict(trainer.train_dataloader or {}).values())
     batches, accumulate = min(len(loader) for loader in loaders), settings["accumulate_grad_batches"]
@@ -108,6 +111,9 @@ def try_steps(
             for place, seconds in clock.validated.items()
         ),
         measured_images=sum(max(len(seconds) - 1, 1) for seconds in clock.validated.values()),
+        passes=passes(segmenter.strategy, steps, trainer.max_steps, len(clock.passed)),
+        passing=_seconds_of_pass(data, [one for seconds in clock.passed for one in seconds]),
+        passed_images=max(sum(map(len, clock.passed)) - 1, 1),
         peak_memory=torch.cuda.max_memory_reserved() if is_cuda else _peak_of_process(),
         memory=torch.cuda.mem_get_info()[1] if is_cuda else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         load=load,
@@ -154,6 +160,22 @@ def validations(settings: Mapping[str, Any], batches: int, steps: int) -> int:
     return int(steps / _steps_of_epoch(settings, batches) / every * in_epoch)
 
 
+def passes(strategy: Strategy | None, steps: int, tried: int, seen: int) -> int:
+    """Returns how often a strategy passes over the target's images in a run.
+
+    Args:
+        strategy: the strategy.
+        steps: optimizer steps of the run.
+        tried: optimizer steps of the trial.
+        seen: passes in the trial. A strategy may let the one behind the last step go by.
+    """
+    every = None if strategy is None else strategy.refresh_every
+    if every is None or seen == 0:
+        return 0
+    before, before_tried = (math.ceil(number / every) if every else 0 for number in (steps, tried))
+    return before + (seen > before_tried)
+
+
 def _steps_of_epoch(settings: Mapping[str, Any], batches: int) -> int:
     accumulate: int = settings["accumulate_grad_batches"]
     return math.ceil(_limited(batches, settings["limit_train_batches"]) / accumulate)
@@ -172,6 +194,8 @@ class _Clock(Callback):
     def __init__(self) -> None:
         self.trained: list[float] = []
         self.validated: dict[int, list[float]] = {}
+        self.passed: list[list[float]] = []
+        """Of each pass over the target, the seconds that the strategy took for each image."""
         self._began = time.monotonic()
         self._started = 0.0
 
@@ -182,6 +206,10 @@ class _Clock(Callback):
         self.trained.append(_now(trainer) - self._started)
         if time.monotonic() - self._began > MOST_SECONDS:
             trainer.should_stop = True
+
+    def leave_out(self, seconds: float) -> None:
+        """Leaves out seconds of the batch that are no part of the step."""
+        self._started += seconds
 
     def on_validation_batch_start(self, trainer: Trainer, *_: object) -> None:
         self._started = _now(trainer)
@@ -196,6 +224,39 @@ class _Clock(Callback):
         dataloader_idx: int = 0,
     ) -> None:
         self.validated.setdefault(dataloader_idx, []).append(_now(trainer) - self._started)
+
+
+@contextmanager
+def _short_passes(data: CrossDomainDataModule, clock: _Clock, trainer: Trainer) -> Iterator[None]:
+    """Shows a strategy that passes over the target only a few of the images, and takes the time."""
+    whole = data.target_images
+
+    class Few:
+        def __iter__(self) -> Iterator[Any]:
+            seconds: list[float] = []
+            clock.passed.append(seconds)
+            began = _now(trainer)
+            try:
+                for image in islice(whole(), _PASSED):
+                    handed = _now(trainer)
+                    yield image
+                    seconds.append(_now(trainer) - handed)
+            finally:
+                clock.leave_out(_now(trainer) - began)
+
+    data.target_images = Few  # type: ignore[assignment,method-assign]  # what is read of it is all that a pass asks for
+    try:
+        yield
+    finally:
+        del data.target_images
+
+
+def _seconds_of_pass(data: CrossDomainDataModule, seconds: list[float]) -> float:
+    """Returns the seconds of a pass over all target images, by those of a few."""
+    if not seconds:
+        return 0.0
+    images = data.target_images().dataset
+    return len(images) * _together(_steady(seconds), _seconds_of_image(images, range(_PASSED)), data.workers)  # type: ignore[arg-type]
 
 
 def _now(trainer: Trainer) -> float:

@@ -80,6 +80,14 @@ def estimate_rows(estimate: Estimate) -> list[tuple[str, str]]:
                 f"{estimate.validations} of {duration(estimate.validating)}, over {images}",
             )
         )
+    if estimate.passes:
+        images = counted(estimate.passed_images, "image")
+        rows.append(
+            (
+                "passes over the target",
+                f"{estimate.passes} of at most {duration(estimate.passing)}, over {images}",
+            )
+        )
     rows.append(("memory at most", f"{size(estimate.peak_memory)} of {size(estimate.memory)}"))
     rows.append(("measured on", estimate.device))
     if estimate.load > _BUSY:
