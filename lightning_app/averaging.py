@@ -57,7 +57,10 @@ def load_others(paths: Sequence[str | Path], spec: NetworkSpec) -> list[Segmenta
     """
     networks = []
     for path in paths:
-        network = load_network(path)
+        try:
+            network = load_network(path)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(f"model.averaged_with: {error}") from error
         _check_alike(path, network.spec, spec)
         networks.append(network)
     return networks

@@ -17,7 +17,8 @@ class ScoreTable(Callback):
     """Shows and writes the scores by domain and class: after ``validate``, after ``test``, and at the end of ``fit``.
 
     Args:
-        folder: folder of ``validate.csv``, ``test.csv`` and, for the last validation of a fit, ``fit.csv``.
+        folder: folder of ``validate.csv``, ``test.csv`` and, for the last validation of a fit, ``fit.csv``; averages of
+            networks go to ``validate_averaged.csv`` and ``test_averaged.csv``, beside what the run itself reached.
     """
 
     def __init__(self, folder: str) -> None:
@@ -44,6 +45,9 @@ class ScoreTable(Callback):
         title = {"fit": "last validation", "validate": "validation"}.get(stage, stage)
         used = pl_module.labels_used
         note = f"{used} target labels used in training"
+        averaged = len(pl_module.others)
+        if averaged:
+            note = f"mean of {averaged + 1} networks' probabilities, {note}"
         # Not the table's own title, which would be broken to the table's width.
         Console().print(f"\n[bold]{title}[/bold]: {note}")
         Console().print(score_table(pl_module.classes, pl_module.scores))
@@ -51,7 +55,7 @@ class ScoreTable(Callback):
             if scores.absent:
                 Console().print(f"{domain}: no pixel of {', '.join(scores.absent)}; left out of the means")
         if not getattr(trainer, "fast_dev_run", False):
-            path = self.folder / f"{stage}.csv"
+            path = self.folder / f"{stage}{'_averaged' if averaged else ''}.csv"
             write_scores(path, pl_module.scores)
             Console().print(f"Scores: {path}", soft_wrap=True)
 

@@ -140,6 +140,8 @@ def test_the_command_line_tests_and_predicts_an_average(config: Path, capsys: py
     np.testing.assert_allclose(np.load(found), np.mean(probabilities, axis=0), atol=1e-3)
 
     main(["test", "--config", str(config), *arguments])
-    assert "5 target labels used in training" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "test: mean of 3 networks' probabilities, 5 target labels used in training" in shown
+    assert "test_averaged.csv" in shown and "test.csv" not in shown, "the run's own scores stay"
     missing = refused(capsys, "test", "--ckpt_path", paths[0], "--model.averaged_with", "[3.ckpt]")
-    assert "3.ckpt does not exist" in missing
+    assert "model.averaged_with: 3.ckpt does not exist" in missing
