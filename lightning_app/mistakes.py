@@ -55,6 +55,9 @@ def explain(message: str, class_path: str | None = None, arguments: Sequence[str
     if key and value:
         expected = [_plain(one) for one in re.findall(r"Expected a (.*?)(?:\. Got value.*)?$", message, re.MULTILINE)]
         place = f"{owner}.{key[1]}" if owner else key[1]
+        within = re.search(r"Expected a (.*)\. Got value: (.*)$", message, re.MULTILINE)
+        if within is not None and within[2] != value[-1] and value[-1].startswith("{"):
+            return f"{place} is '{value[-1]}': its '{within[2]}' must be {_plain(within[1])}."
         return f"{place} is '{value[-1]}'; it takes {' or '.join(dict.fromkeys(expected))}."
     return message.strip()
 
@@ -76,7 +79,14 @@ def _plain(kind: str) -> str:
     choices = re.search(r"Literal\[(.*)\]", kind)
     if choices is not None:
         return f"one of {choices[1]}".replace("'", "")
-    names = {"NoneType": "null", "Sequence": "a list", "Mapping": "a mapping", "list": "a list", "dict": "a mapping"}
+    names = {
+        "NoneType": "null",
+        "Sequence": "a list",
+        "Mapping": "a mapping",
+        "list": "a list",
+        "tuple": "a list",
+        "dict": "a mapping",
+    }
     name = re.sub(r"<class '([\w.]+)'>", r"\1", kind).partition("[")[0].rpartition(".")[2]
     return names.get(name, name)
 

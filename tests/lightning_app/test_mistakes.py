@@ -96,12 +96,17 @@ def test_a_subclass_lists_the_arguments_that_it_hands_on(config: Path, capsys: p
         ),
         (
             ["--model.strategy", "PartialFreezing", "--model.strategy.thaw", "{encoder: soon}"],
-            "PartialFreezing.thaw is '{'encoder': 'soon'}'; it takes int or",
+            "PartialFreezing.thaw is '{'encoder': 'soon'}': its 'soon' must be int.",
         ),
         (
             ["--model.strategy", "PartialFreezing", "--model.strategy.train", "[encoder.7]", "--data.labels", "all"],
             "PartialFreezing.train names 'encoder.7', which is no part",
         ),
+        (
+            ["--data.strength", "{source: strong, target: week}"],
+            "strength is '{'source': 'strong', 'target': 'week'}': its 'week' must be one of weak, strong.",
+        ),
+        (["--data.scale", "{source: 0.5, target: [1, 1]}"], "its '0.5' must be a list."),
         (["--model.architecture", "Unett"], "Unet"),
         (["--model.encoder", "resnet81"], "resnet18"),
         (["--model.encodr", "resnet18"], "--model.encoder"),
