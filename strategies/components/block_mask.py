@@ -25,8 +25,8 @@ def block_mask(image: Tensor, block: int, ratio: float) -> Tensor:
     count, _, height, width = image.shape
     if block > min(height, width):
         raise ValueError(
-            f"A block of {block} × {block} pixels is larger than the image of {height} × {width}: set block to a "
-            "sixteenth of data.crop or so, or data.crop larger."
+            f"A block of {block} × {block} pixels is larger than the image of {height} × {width}: set "
+            "MaskedConsistency.block to a sixteenth of data.crop or so, or data.crop larger."
         )
     grid = torch.rand(count, 1, round(height / block), round(width / block), device=image.device)
     return functional.interpolate(grid, (height, width), mode="nearest") < ratio
