@@ -80,5 +80,6 @@ def _last_step(metrics: Path) -> int | None:
     for path in sorted(metrics.glob("version_*/metrics.csv"), key=lambda path: (len(path.parent.name), path)):
         with path.open(newline="") as file:
             steps = [row["step"] for row in csv.DictReader(file) if row.get(_SCORE)]
-        found = int(steps[-1]) + 1 if steps else found  # Lightning counts from 0
+        # Lightning counts from 0, and `validate`, which may have written here later, is always at step 0.
+        found = max(int(steps[-1]) + 1, found or 0) if steps else found
     return found

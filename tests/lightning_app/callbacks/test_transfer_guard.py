@@ -154,6 +154,9 @@ def test_the_step_is_the_last_validations_of_a_resumed_run(source: Path) -> None
         table = f"step,train/loss/total,val/target/miou\n{step},,0.2\n{step + 5},0.4,\n"
         (source / "metrics" / version / "metrics.csv").write_text(table)
     assert SourceOnlyRun.read(source).step == 91
+    (source / "metrics" / "version_11").mkdir()
+    (source / "metrics" / "version_11" / "metrics.csv").write_text("step,val/target/miou\n0,0.2\n")
+    assert SourceOnlyRun.read(source).step == 91, "lightning validate writes into the same folder"
     shutil.rmtree(source / "metrics")
     assert SourceOnlyRun.read(source).step is None
 
