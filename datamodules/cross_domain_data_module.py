@@ -135,11 +135,8 @@ class CrossDomainDataModule(LightningDataModule):
         }
         if strong_view:
             self.transforms["target"].check_strong_view("data.strong_view is true")
-        if rare_class_sampling is not None and rare_class_sampling.minimum_crop_pixels > crop[0] * crop[1]:
-            raise ValueError(
-                f"data.rare_class_sampling.minimum_crop_pixels is {rare_class_sampling.minimum_crop_pixels}, more than "
-                f"a crop has ({crop[0] * crop[1]}). Lower it."
-            )
+        if rare_class_sampling is not None:
+            self._check_fits_crop(rare_class_sampling, "data.rare_class_sampling.minimum_crop_pixels is", "Lower it.")
         self.rare_class_sampling = rare_class_sampling
         self.strong_view = strong_view
         self.on_bad_file = on_bad_file
@@ -359,8 +356,18 @@ class CrossDomainDataModule(LightningDataModule):
         """Returns what the configuration asks for, or else the strategy."""
         if self.rare_class_sampling is not None or self.trainer is None:
             return self.rare_class_sampling
-        requests = getattr(self._module().strategy, "requests", ())
-        return next((one for one in requests if isinstance(one, RareClassSampling)), None)
+        strategy = self._module().strategy
+        requests = getattr(strategy, "requests", ())
+        asked = next((one for one in requests if isinstance(one, RareClassSampling)), None)
+        if asked is not None:
+            mend = "Set data.rare_class_sampling to numbers for crops and images of such a size."
+            self._check_fits_crop(asked, f"{strategy.name} asks for rare_class_sampling.minimum_crop_pixels", mend)
+        return asked
+
+    def _check_fits_crop(self, sampling: RareClassSampling, what: str, mend: str) -> None:
+        pixels = math.prod(self.transforms["source"].crop)
+        if sampling.minimum_crop_pixels > pixels:
+            raise ValueError(f"{what} {sampling.minimum_crop_pixels}, more than a crop has ({pixels}). {mend}")
 
     def _evaluation_loaders(self, split: Split) -> list[DataLoader[Any]]:
         loaders: list[DataLoader[Any]] = []

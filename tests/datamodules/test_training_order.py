@@ -166,6 +166,16 @@ def test_a_strategy_asks_for_rare_classes_and_a_config_wins(
     assert flattened == pytest.approx(1 / 3 + 2 / 3 / len(names), abs=0.15)
 
 
+def test_more_pixels_than_a_crop_has_are_refused_whoever_asks_for_them(make_folder: MakeFolder) -> None:
+    source, sampling = make_folder("source", 4), RareClassSampling(minimum_pixels=1, minimum_crop_pixels=65)
+    with pytest.raises(ValueError, match=r"data\.rare_class_sampling\.minimum_crop_pixels is 65, .* \(64\)\. Lower it"):
+        data_of(source, None, rare_class_sampling=sampling)
+    strategy = Declares(["source"])
+    strategy.requests = [sampling]
+    with pytest.raises(ValueError, match=r"asks for .*minimum_crop_pixels 65, more than a crop has \(64\)\. Set data\."):
+        fit(data_of(source, None), strategy)
+
+
 def test_epochs_cut_short_by_the_trainer_go_on_where_they_stopped(make_folder: MakeFolder) -> None:
     data = data_of(make_folder("source", 12), None, steps_per_epoch=4)
     whole = fit(data, Declares(["source"]), max_epochs=3)

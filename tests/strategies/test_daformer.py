@@ -152,8 +152,12 @@ def test_ignoring_every_row_is_refused() -> None:
 def test_it_asks_for_rare_classes_under_a_wrapper_too(make_trainer: Any) -> None:
     strategy = PartialFreezing(DAFormer())
     assert list(strategy.requests) == [RareClassSampling(0.01, 3000, 1500)]
+    fit, segmenter = make_trainer(max_steps=1).fit, tiny.make_segmenter(strategy)
+    wanted = r"PartialFreezing\(DAFormer\) asks for .*minimum_crop_pixels 1500, more than a crop has \(1024\)\. Set data\."
+    with pytest.raises(ValueError, match=wanted):
+        fit(segmenter, tiny.make_data(workers=0))
     with pytest.raises(ValueError, match=r"rare_class_sampling\.minimum_pixels is 3000, but no image has as many"):
-        make_trainer(max_steps=1).fit(tiny.make_segmenter(strategy), tiny.make_data(workers=0))
+        fit(segmenter, tiny.make_data(workers=0, crop=(64, 64)))
 
 
 def test_the_pretrained_encoder_is_that_of_before_init_from(tmp_path: Path) -> None:
