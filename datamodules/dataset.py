@@ -222,7 +222,8 @@ def to_device_values(batch: DomainBatch) -> DomainBatch:
 
 
 def _to_float(image: Tensor) -> Tensor:
-    return image.float().div_(255) if image.dtype == torch.uint8 else image
+    # Under true half precision Lightning has made floats half, whatever the workers handed over.
+    return image.float().div_(255) if image.dtype == torch.uint8 else image.float()
 
 
 def _channels_first(image: ImageArray) -> Tensor:

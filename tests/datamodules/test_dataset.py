@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -46,6 +47,9 @@ def test_batches_become_float_and_int64_on_the_device(make_folder: MakeFolder) -
     torch.testing.assert_close(converted["image"], batch["image"] / 255)
     assert converted["mask"].dtype == torch.int64
     assert batch["image"].dtype == torch.uint8
+    # Lightning has made them half where precision is true half.
+    half: Any = {**batch, "image": converted["image"].bfloat16(), "strong": converted["image"].bfloat16()}
+    assert {to_device_values(half)[view].dtype for view in ("image", "strong")} == {torch.float32}
 
 
 def test_without_a_reader_masks_are_never_opened(make_folder: MakeFolder) -> None:
