@@ -119,7 +119,8 @@ class MaskedConsistency(Wrapper):
         assert self.teacher is not None, "build made one"
         labels, confidence = pseudo_labels(self.teacher.logits(network, image))
         confident = confidence >= self.threshold
-        log_pseudo_labels(step, labels, confident, self.classes)
+        # Of its own name: a base without a teacher, such as SelfTraining, may have told of its labels.
+        log_pseudo_labels(step, labels, confident, self.classes, "masked_consistency")
         return labels, confident_share(confident)
 
     def after_step(self, network: Network, step: Step) -> None:

@@ -94,7 +94,9 @@ def agreement(logits: Tensor, labels: Tensor, counted: Tensor | None = None) -> 
     return agreed.sum() / counted.sum().clamp_min(1)
 
 
-def log_pseudo_labels(step: Step, labels: Tensor, confident: Tensor, classes: Sequence[str]) -> None:
+def log_pseudo_labels(
+    step: Step, labels: Tensor, confident: Tensor, classes: Sequence[str], title: str = "pseudo_labels"
+) -> None:
     """Logs which share of the pixels is confident, and how much of it each class covers.
 
     Args:
@@ -102,8 +104,9 @@ def log_pseudo_labels(step: Step, labels: Tensor, confident: Tensor, classes: Se
         labels: (B, H, W) int64 class ids.
         confident: (B, H, W) bool.
         classes: the names of the classes.
+        title: what the names of the logs begin with: of two that make pseudo-labels in a step each has its own.
     """
     shares = class_shares(labels, confident, len(classes))
-    step.log("pseudo_labels/confident", shares.sum())
+    step.log(f"{title}/confident", shares.sum())
     for name, share in zip(classes, shares, strict=True):
-        step.log(f"pseudo_labels/coverage/{name}", share)
+        step.log(f"{title}/coverage/{name}", share)

@@ -18,6 +18,7 @@ from strategies import (
     MaskedConsistency,
     MeanTeacher,
     PartialFreezing,
+    SelfTraining,
     SourceOnly,
     Step,
     Strategy,
@@ -131,9 +132,20 @@ def test_the_term_is_the_papers(base: Strategy) -> None:
             torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-6)
 
     told = {name: float(value) for name, value in step.logged.items()}
-    assert told["pseudo_labels/confident"] == pytest.approx(share)
-    assert sum(told[f"pseudo_labels/coverage/{name}"] for name in CLASSES) == pytest.approx(share)
+    assert told["masked_consistency/confident"] == pytest.approx(share)
+    assert sum(told[f"masked_consistency/coverage/{name}"] for name in CLASSES) == pytest.approx(share)
     assert told["masked_consistency/agreement"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
+
+
+def test_a_base_that_labels_without_a_teacher_keeps_its_own_figures() -> None:
+    network, steps = make_network(), (Step(0, 9), Step(0, 9))
+    base = SelfTraining()  # before its first round, it labels nothing
+    strategy = built(network, base, threshold=0)
+    for told, one in zip(steps, (base, strategy), strict=True):
+        terms(one, network, told)
+    assert steps[0].logged["pseudo_labels/confident"] == 0
+    assert steps[1].logged["masked_consistency/confident"] == 1
+    assert {name: steps[1].logged[name] for name in steps[0].logged} == steps[0].logged
 
 
 @pytest.mark.parametrize(
