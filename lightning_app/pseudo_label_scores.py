@@ -14,7 +14,7 @@ Watch = Callable[[Tensor], None]
 
 
 class PseudoLabelScores(Metric):
-    """Counts which pixels are confident and right, and on which teacher and student agree.
+    """Counts which pixels get a pseudo-label and a right one, and on which teacher and student agree.
 
     Args:
         classes: the class names, in the order of the ids.
@@ -22,13 +22,13 @@ class PseudoLabelScores(Metric):
 
     full_state_update = False
     confident: Tensor
-    """() pixels that are confident."""
+    """() pixels that get a pseudo-label."""
     pixels: Tensor
     """() pixels that were asked for it."""
     labelled: Tensor
-    """(classes,) confident pixels with a label, by predicted class."""
+    """(classes,) those of them that have a label, by pseudo-label."""
     right: Tensor
-    """(classes,) those of them whose predicted class is the label."""
+    """(classes,) those of them whose pseudo-label is the label."""
     agreed: Tensor
     """() pixels that teacher and student give the same class."""
     compared: Tensor
@@ -67,37 +67,38 @@ class PseudoLabelScores(Metric):
         rows: list[Tensor] = []
 
         def note(probabilities: Tensor) -> None:
-            confident = strategy.confident(probabilities)
-            if confident is not None:
-                rows.append(confident)
+            given = strategy.pseudo_labels(probabilities)
+            if given is not None:
+                rows.append(given)
 
         # Softmax is paid only where an answer comes back.
-        prediction = predict(network, None if strategy.confident(even) is None else note)
-        confident = torch.cat(rows, dim=1).view_as(prediction) if rows else None
+        prediction = predict(network, None if strategy.pseudo_labels(even) is None else note)
+        pseudo_labels = torch.cat(rows, dim=1).view_as(prediction) if rows else None
         teacher, other = strategy.teacher, None
         if teacher is not None:
             other = predict(student if network is teacher.network else teacher.network, None)
-        if confident is not None or other is not None:
-            self.update(prediction, mask, confident, other)
+        if pseudo_labels is not None or other is not None:
+            self.update(prediction, mask, pseudo_labels, other)
         return prediction
 
     def update(
-        self, prediction: Tensor, mask: Tensor, confident: Tensor | None = None, other: Tensor | None = None
+        self, prediction: Tensor, mask: Tensor, pseudo_labels: Tensor | None = None, other: Tensor | None = None
     ) -> None:
         """Counts the pixels of some images.
 
         Args:
             prediction: (B, H, W) class ids, of the network that infers.
             mask: (B, H, W) class ids, 255 = ignore.
-            confident: (B, H, W) bool, whether the prediction would become a pseudo-label; None without those.
+            pseudo_labels: (B, H, W) class ids, 255 = none, what the prediction would give; None without those.
             other: (B, H, W) class ids, of the other of teacher and student; None without a teacher.
         """
-        if confident is not None:
+        if pseudo_labels is not None:
+            confident = pseudo_labels != IGNORE
             labelled = confident & (mask != IGNORE)
             self.confident = self.confident + confident.sum()
             self.pixels = self.pixels + confident.numel()
-            self.labelled = self.labelled + self._by_class(prediction[labelled])
-            self.right = self.right + self._by_class(prediction[labelled & (prediction == mask)])
+            self.labelled = self.labelled + self._by_class(pseudo_labels[labelled])
+            self.right = self.right + self._by_class(pseudo_labels[labelled & (pseudo_labels == mask)])
         if other is not None:
             self.agreed = self.agreed + (prediction == other).sum()
             self.compared = self.compared + prediction.numel()

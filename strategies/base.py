@@ -199,14 +199,14 @@ class Strategy(nn.Module):
             step: the step that comes next; behind the last one its index is the total.
         """
 
-    def confident(self, probabilities: Tensor) -> Tensor | None:
-        """Returns which pixels would get a pseudo-label, for the scores of validation.
+    def pseudo_labels(self, probabilities: Tensor) -> Tensor | None:
+        """Returns the pseudo-labels that pixels would get, for the scores of validation.
 
         Args:
             probabilities: (B, C, H, W), of the inference network.
 
         Returns:
-            (B, H, W) bool, or None for a method without pseudo-labels.
+            (B, H, W) int64 class ids, 255 = none; or None for a method without pseudo-labels.
         """
         return None
 

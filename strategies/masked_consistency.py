@@ -12,6 +12,7 @@ from strategies.class_mix import ClassMix
 from strategies.components.block_mask import block_mask
 from strategies.components.pseudo_labels import (
     agreement,
+    confident_labels,
     confident_share,
     log_pseudo_labels,
     pseudo_labels,
@@ -130,10 +131,10 @@ class MaskedConsistency(Wrapper):
             # Built as a copy of the network, it has had its update 0.
             self.own_teacher.update(network, step.index + 1)
 
-    def confident(self, probabilities: Tensor) -> Tensor:
-        """Asks the base; where it makes no pseudo-labels, returns the pixels that reach the threshold."""
-        of_base = None if self.own_teacher is not None else super().confident(probabilities)
-        return probabilities.amax(dim=1) >= self.threshold if of_base is None else of_base
+    def pseudo_labels(self, probabilities: Tensor) -> Tensor:
+        """Asks the base; for a teacher of its own, or a base without any, returns what reaches the threshold."""
+        of_base = None if self.own_teacher is not None else super().pseudo_labels(probabilities)
+        return confident_labels(probabilities, self.threshold) if of_base is None else of_base
 
     @property
     def teacher(self) -> Teacher | None:

@@ -11,6 +11,7 @@ from strategies.base import Losses, Network, Step, Strategy
 from strategies.components.criteria import Criterion, CrossEntropy
 from strategies.components.pseudo_labels import (
     agreement,
+    confident_labels,
     confident_share,
     log_pseudo_labels,
     pseudo_labels,
@@ -156,9 +157,9 @@ class MeanTeacher(Strategy):
         """Moves the teacher."""
         self.mean_teacher.update(network, step.index)
 
-    def confident(self, probabilities: Tensor) -> Tensor:
-        """Returns the pixels whose likeliest class reaches the threshold."""
-        return probabilities.amax(dim=1) >= self.threshold
+    def pseudo_labels(self, probabilities: Tensor) -> Tensor:
+        """Returns the likeliest classes where they reach the threshold."""
+        return confident_labels(probabilities, self.threshold)
 
     @property
     def teacher(self) -> Teacher:

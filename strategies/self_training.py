@@ -169,6 +169,6 @@ class SelfTraining(Strategy):
         labelled = labels != IGNORE
         return (loss * labelled).sum() / labelled.sum().clamp_min(1)
 
-    def confident(self, probabilities: Tensor) -> Tensor:
-        """Returns the pixels that the thresholds of the round would label."""
-        return self._labels(probabilities.float())[0] != IGNORE
+    def pseudo_labels(self, probabilities: Tensor) -> Tensor:
+        """Returns the labels by the thresholds of the round."""
+        return self._labels(probabilities.float())[0]

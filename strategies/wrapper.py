@@ -60,9 +60,9 @@ class Wrapper(Strategy):
         """Refreshes the base."""
         self.base.refresh(network, target_batches, step)
 
-    def confident(self, probabilities: Tensor) -> Tensor | None:
+    def pseudo_labels(self, probabilities: Tensor) -> Tensor | None:
         """Asks the base."""
-        return self.base.confident(probabilities)
+        return self.base.pseudo_labels(probabilities)
 
     def train_mode(self, network: Network, step: Step) -> None:
         """Asks the base."""

@@ -33,6 +33,20 @@ def pseudo_labels(logits: Tensor) -> PseudoLabels:
     return PseudoLabels(labels, confidence)
 
 
+def confident_labels(probabilities: Tensor, threshold: float) -> Tensor:
+    """Labels the pixels whose likeliest class reaches a threshold.
+
+    Args:
+        probabilities: (B, C, H, W).
+        threshold: in [0, 1].
+
+    Returns:
+        (B, H, W) int64 class ids, 255 = ignore.
+    """
+    confidence, labels = probabilities.max(dim=1)
+    return torch.where(confidence >= threshold, labels, IGNORE)
+
+
 def confident_share(confident: Tensor) -> Tensor:
     """Weighs all pseudo-labels of a batch alike, by the share of confident ones.
 

@@ -172,7 +172,7 @@ def test_more_pixels_than_a_crop_has_are_refused_whoever_asks_for_them(make_fold
         data_of(source, None, rare_class_sampling=sampling)
     strategy = Declares(["source"])
     strategy.requests = [sampling]
-    with pytest.raises(ValueError, match=r"asks for .*minimum_crop_pixels 65, more than a crop has \(64\)\. Set data\."):
+    with pytest.raises(ValueError, match=r"asks for .*minimum_crop_pixels 65, .* has \(64\)\. Set data\."):
         fit(data_of(source, None), strategy)
 
 

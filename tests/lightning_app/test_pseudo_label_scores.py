@@ -13,7 +13,7 @@ from datamodules.joined_domains import JoinedDomains
 from lightning_app.inference import predict_mask
 from lightning_app.pseudo_label_scores import PseudoLabelScores, Watch
 from lightning_app.segmenter import Segmenter
-from strategies import MeanTeacher, SourceOnly
+from strategies import MeanTeacher, SelfTraining, SourceOnly
 
 THRESHOLD = 0.5
 """What half of the pixels reach in the fit below."""
@@ -21,8 +21,8 @@ THRESHOLD = 0.5
 
 def test_scores_are_those_of_a_count_by_hand() -> None:
     scores = PseudoLabelScores(["road", "sky", "car"])
-    first = torch.tensor([[[0, 0, 0, 1]]]), torch.tensor([[[0, 1, 255, 1]]]), torch.tensor([[[True, True, True, True]]])
-    second = torch.tensor([[[1, 1], [0, 0]]]), torch.tensor([[[1, 0], [0, 0]]]), torch.tensor([[[True, False]] * 2])
+    first = torch.tensor([[[0, 0, 0, 1]]]), torch.tensor([[[0, 1, 255, 1]]]), torch.tensor([[[0, 0, 0, 1]]])
+    second = torch.tensor([[[1, 1], [0, 0]]]), torch.tensor([[[1, 0], [0, 0]]]), torch.tensor([[[1, 255], [0, 255]]])
     scores.update(*first, torch.tensor([[[0, 0, 2, 2]]]))
     scores.update(*second, torch.tensor([[[1, 1], [0, 0]]]))
     assert scores.compute() == pytest.approx(
@@ -36,10 +36,28 @@ def test_scores_are_those_of_a_count_by_hand() -> None:
     )
 
 
+def test_it_is_the_label_that_is_judged_and_not_the_likeliest_class() -> None:
+    strategy, network = SelfTraining(), nn.Conv2d(3, 2, 1)
+    strategy.build(network, ["road", "sky"])  # type: ignore[arg-type]  # it is copied and asked nothing
+    strategy.thresholds.copy_(torch.tensor([0.9, 0.3]))
+    probabilities = torch.tensor([0.6, 0.4]).view(1, 2, 1, 1)
+
+    def predict(network: nn.Module, watch: Watch | None) -> Tensor:
+        assert watch is not None
+        watch(probabilities)
+        return probabilities.argmax(dim=1)
+
+    scores = PseudoLabelScores(["road", "sky"])
+    scores.add(strategy, network, network, torch.ones(1, 1, 1, dtype=torch.int64), predict)
+    assert scores.compute() == {
+        "pseudo_labels/precision": 1, "pseudo_labels/precision/sky": 1, "pseudo_labels/coverage": 1
+    }  # fmt: skip
+
+
 def test_what_is_a_share_of_nothing_is_left_out() -> None:
     prediction, mask = torch.zeros(2, 1, 2, 2, dtype=torch.int64)
     scores = PseudoLabelScores(["road", "sky"])
-    scores.update(prediction, mask, torch.zeros(1, 2, 2, dtype=torch.bool))
+    scores.update(prediction, mask, torch.full((1, 2, 2), 255))
     assert scores.compute() == {"pseudo_labels/coverage": 0}
     scores.reset()
     scores.update(prediction, mask, other=prediction)

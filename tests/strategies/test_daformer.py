@@ -153,7 +153,7 @@ def test_it_asks_for_rare_classes_under_a_wrapper_too(make_trainer: Any) -> None
     strategy = PartialFreezing(DAFormer())
     assert list(strategy.requests) == [RareClassSampling(0.01, 3000, 1500)]
     fit, segmenter = make_trainer(max_steps=1).fit, tiny.make_segmenter(strategy)
-    wanted = r"PartialFreezing\(DAFormer\) asks for .*minimum_crop_pixels 1500, more than a crop has \(1024\)\. Set data\."
+    wanted = r"PartialFreezing\(DAFormer\) asks for .*minimum_crop_pixels 1500, .* has \(1024\)\. Set data\."
     with pytest.raises(ValueError, match=wanted):
         fit(segmenter, tiny.make_data(workers=0))
     with pytest.raises(ValueError, match=r"rare_class_sampling\.minimum_pixels is 3000, but no image has as many"):

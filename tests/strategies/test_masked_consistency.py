@@ -241,10 +241,11 @@ def test_its_own_teacher_infers_and_else_the_base_chooses() -> None:
         built(network, base, threshold=0.4) for base in (SourceOnly(), ClassMix(threshold=0.6), Lends())
     )
     assert own.own_teacher is not None and own.inference_network(network, "target") is own.own_teacher.network
-    assert own.confident(probabilities).all()
+    assert own.pseudo_labels(probabilities).item() == 0
     assert lent.teacher is not None and lent.inference_network(network, "target") is lent.teacher.network
-    assert not lent.confident(probabilities).any()
-    assert unsure.inference_network(network, "target") is network and unsure.confident(probabilities).all()
+    assert lent.pseudo_labels(probabilities).item() == 255
+    assert unsure.inference_network(network, "target") is network
+    assert unsure.pseudo_labels(probabilities).item() == 0
 
 
 @pytest.mark.parametrize(

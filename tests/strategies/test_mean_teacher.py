@@ -76,9 +76,9 @@ def test_the_teacher_moves_by_the_step_and_is_what_infers() -> None:
         assert strategy.inference_network(network, domain) is strategy.mean_teacher.network
 
 
-def test_confident_is_what_reaches_the_threshold() -> None:
+def test_what_reaches_the_threshold_is_labelled() -> None:
     probabilities = torch.tensor([[0.97, 0.5, 0.04], [0.03, 0.5, 0.96]]).view(1, 2, 1, 3)
-    assert MeanTeacher(threshold=0.96).confident(probabilities).tolist() == [[[True, False, True]]]
+    assert MeanTeacher(threshold=0.96).pseudo_labels(probabilities).tolist() == [[[0, 255, 1]]]
 
 
 @pytest.mark.parametrize(
