@@ -96,6 +96,23 @@ def test_where_nothing_is_labelled_nothing_is_learned(regularizer: Any) -> None:
     assert not gradient.any()
 
 
+@pytest.mark.parametrize("regularizer", ["none", "mrkld", "lrent"])
+def test_logits_of_half_precision_have_thresholds_and_losses_in_float32(regularizer: Any) -> None:
+    """In bfloat16 eight probabilities are all there is from 0.97 to 1, and a threshold would be one of them."""
+
+    def ran(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        torch.manual_seed(0)
+        network: Any = torch.nn.Conv2d(3, CLASSES, 1)
+        network.register_forward_hook(lambda _, given, logits: (9 * logits).bfloat16().to(dtype))
+        strategy = SelfTraining(regularizer=regularizer)
+        strategy.build(network, [str(number) for number in range(CLASSES)])
+        strategy.refresh(network, target_batches(), Step(0, 100))
+        return strategy.thresholds, terms(strategy, network, Step(0, 100))["pseudo_labels"]
+
+    for half, full in zip(ran(torch.bfloat16), ran(torch.float32), strict=True):
+        torch.testing.assert_close(half, full, rtol=0, atol=0)
+
+
 def test_labels_are_the_copys_until_the_next_round() -> None:
     strategy, network = built()
     with torch.no_grad():

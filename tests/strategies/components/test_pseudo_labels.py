@@ -50,6 +50,12 @@ def test_the_loss_and_its_gradient_are_those_of_a_loop_over_the_pixels() -> None
     np.testing.assert_allclose(logits.grad.numpy(), gradient, rtol=1e-4, atol=1e-8)
 
 
+def test_the_loss_on_half_precision_logits_is_computed_in_float32() -> None:
+    logits = LOGITS.bfloat16()
+    loss = weighted_cross_entropy(logits, LABELS, WEIGHTS)
+    torch.testing.assert_close(loss, weighted_cross_entropy(logits.float(), LABELS, WEIGHTS), rtol=0, atol=0)
+
+
 @pytest.mark.parametrize("nothing", ["labels", "weights"])
 def test_where_nothing_counts_the_loss_and_its_gradient_are_zero(nothing: str) -> None:
     logits = LOGITS.clone().requires_grad_()
