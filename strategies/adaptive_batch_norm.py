@@ -25,6 +25,8 @@ class AdaptiveBatchNorm(Wrapper):
     on the target, a mean teacher where the base has one: μ = mean of x, σ² = mean of (x − μ)². Weights stay. Each
     image is normalised by itself in every layer meanwhile, so that one pass does and neither order nor ranks matter.
     Frozen layers get the target's statistics too. Checkpoints from before the end have those of training.
+    A wrapper around this one that infers by a teacher of its own, such as ``MaskedConsistency`` over ``SourceOnly``,
+    would not be adapted: this one goes around it.
 
     ``along`` lets only target images move the running statistics: after the base's terms of each step they pass once
     more, without gradients. Validation on the way and the best checkpoint have the target's statistics too. Layers
