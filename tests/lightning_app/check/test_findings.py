@@ -4,6 +4,7 @@ import multiprocessing
 import os
 import shutil
 import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -316,6 +317,7 @@ def test_a_process_that_dies_leaves_the_rest_of_the_report(check: Check, roots: 
     class Deadly(FolderDomain):
         def read_image(self, name: str) -> ImageArray:
             if name == "val_1" and multiprocessing.parent_process() is not None:
+                time.sleep(0.5)  # what was read before it is on its way, and would be lost with this process
                 os.kill(os.getpid(), signal.SIGKILL)
             return super().read_image(name)
 
