@@ -10,9 +10,9 @@ from benchmarks.comparison import Comparison
 from benchmarks.strategies import OF_TERMS, back_propagate, empty_batch, needed
 from datamodules.batch import Batch
 from lightning_app.network import NetworkSpec, SegmentationNetwork
-from strategies import FineTune, PartialFreezing, SourceOnly, Step, Strategy
+from strategies import ClassMix, DAFormer, FineTune, MaskedConsistency, PartialFreezing, SourceOnly, Step, Strategy
 
-CLASSES = [f"class {number}" for number in range(19)]
+CLASSES = ["road", "car", *(f"class {number}" for number in range(17))]
 NETWORKS = {
     "SegFormer / mit_b2": NetworkSpec("Segformer", "mit_b2", CLASSES),
     "DeepLabV3+ / resnet50": NetworkSpec("DeepLabV3Plus", "resnet50", CLASSES),
@@ -21,6 +21,9 @@ STRATEGIES: dict[str, Strategy] = {
     "FineTune": FineTune(),
     "PartialFreezing, decoder and head": PartialFreezing(),
     **OF_TERMS,
+    "ClassMix": ClassMix(),
+    "DAFormer": DAFormer(),
+    "MaskedConsistency(ClassMix)": MaskedConsistency(block=32),
 }
 
 
@@ -47,16 +50,17 @@ def gpu_steps(
     """
     batch = empty_batch(side, batch_size, device)
     for network_name, spec in networks.items():
-        alone = Trained(spec, SourceOnly(), batch)
-        for name, strategy in STRATEGIES.items():
-            trained = Trained(spec, deepcopy(strategy), batch)
-            # The first measurement is thrown away: kernels are chosen in it.
-            rates = [(trained.images_a_second(steps), alone.images_a_second(steps)) for _ in range(pairs + 1)][1:]
-            case = f"{network_name}, {name}, {batch_size} × {side}²"
-            yield Comparison.of_pairs(case, "images a second", rates)
-            if device == "cuda":
-                yield Comparison.of_pairs(case, "peak GB", [(trained.peak, alone.peak)])
-            del trained
+        for compiled in (False, True) if device == "cuda" else (False,):
+            alone = Trained(spec, SourceOnly(), batch, compiled)
+            for name, strategy in STRATEGIES.items():
+                trained = Trained(spec, deepcopy(strategy), batch, compiled)
+                # The first measurement is thrown away: kernels are chosen in it.
+                rates = [(trained.images_a_second(steps), alone.images_a_second(steps)) for _ in range(pairs + 1)][1:]
+                case = f"{network_name}{', compiled' if compiled else ''}, {name}, {batch_size} × {side}²"
+                yield Comparison.of_pairs(case, "images a second", rates)
+                if device == "cuda":
+                    yield Comparison.of_pairs(case, "peak GB", [(trained.peak, alone.peak)])
+                del trained
 
 
 class Trained:
@@ -66,12 +70,13 @@ class Trained:
         spec: the network.
         strategy: the strategy, not built yet.
         batch: what each step reads.
+        compiled: whether encoder and decoder are compiled.
 
     Attributes:
         peak: growth of the device's allocated memory by network, optimizer and a step, in gigabytes (2³⁰ bytes).
     """
 
-    def __init__(self, spec: NetworkSpec, strategy: Strategy, batch: Batch) -> None:
+    def __init__(self, spec: NetworkSpec, strategy: Strategy, batch: Batch, compiled: bool) -> None:
         self._device = batch["source"]["image"].device
         cuda = self._device.type == "cuda"
         before = torch.cuda.memory_allocated() if cuda else 0
@@ -79,12 +84,18 @@ class Trained:
             torch.cuda.reset_peak_memory_stats()
         torch.manual_seed(0)
         self._network = SegmentationNetwork(spec).to(self._device)
+        if strategy.wants_pretrained:
+            strategy.keep_pretrained(self._network)
         strategy.build(self._network, spec.classes)
+        if compiled:
+            self._network.encoder.compile()
+            self._network.decoder.compile()
         self._strategy = strategy.to(self._device)
         strategy.train_mode(self._network, Step(1, 2))
         self._batch = needed(strategy, batch)
         self._images = len(self._batch) * len(batch["source"]["image"])
-        self._optimizer = torch.optim.AdamW([*self._network.parameters(), *self._strategy.parameters()], lr=1e-4)
+        trained = [*self._network.parameters(), *self._strategy.parameters()]
+        self._optimizer = torch.optim.AdamW([one for one in trained if one.requires_grad], lr=1e-4)
         for _ in range(2):  # the second has the optimizer's state
             self._step()
         self.peak = (torch.cuda.max_memory_allocated() - before) / 2**30 if cuda else 0.0
@@ -103,6 +114,7 @@ class Trained:
         with torch.autocast(self._device.type, torch.bfloat16):
             back_propagate(self._strategy, self._network, self._batch, summed=False)
         self._optimizer.step()
+        self._strategy.after_step(self._network, Step(1, 2))
 
     def _synchronize(self) -> None:
         if self._device.type == "cuda":
