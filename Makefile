@@ -39,7 +39,7 @@ check: lint types test  ## all of the above checks
 bench: setup  ## measure speed; prints tables and writes benchmarks/results
 	$(BIN)/python -m benchmarks.speed
 
-accuracy: setup  ## measure accuracy on real pairs under data/, about an hour; stop it and it goes on where it was
+accuracy: setup  ## measure accuracy on pairs under data/, some hours; stop it and it goes on where it was
 	$(BIN)/python -m benchmarks.accuracy
 
 clean:  ## remove the environment and what tools left

@@ -233,7 +233,8 @@ def main(args: Sequence[str] | None = None) -> None:
                     writer.writeheader()
                 writer.writerow(asdict(row))
     for pair in pairs:
-        Console(width=140).print(table(pair, rows, options.steps))
+        if any(row.pair == pair for row in rows):
+            Console(width=140).print(table(pair, rows, options.steps))
 
 
 def _run_folder(folder: Path, pair: str, method: str, seed: int, steps: int) -> Path:
