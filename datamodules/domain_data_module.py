@@ -22,7 +22,7 @@ class DomainDataModule(CrossDomainDataModule):
 
     _keys: ClassVar[dict[DomainName, str]] = {"source": "data.init_args.domain", "target": "data.init_args.domain"}
 
-    def __init__(self, domain: DomainSetting, role: DomainName = "target", **settings: Any) -> None:  # noqa: ANN401 - named there
+    def __init__(self, domain: DomainSetting, role: DomainName = "target", **settings: Any) -> None:  # noqa: ANN401 - types are in the superclass
         super().__init__(
             source=domain if role == "source" else None, target=domain if role == "target" else None, **settings
         )

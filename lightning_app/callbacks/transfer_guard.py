@@ -1,7 +1,5 @@
 """Negative transfer: said loudly when the target falls below what training on the source alone had reached."""
 
-from typing import Any
-
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_only, rank_zero_warn
 from rich.console import Console
@@ -49,7 +47,7 @@ class TransferGuard(Callback):
         else:
             rank_zero_info(f"No guard against negative transfer: {reason}")
 
-    def _incomparable(self, data: Any, classes: list[str]) -> str | None:  # noqa: ANN401 - any data module
+    def _incomparable(self, data: object, classes: list[str]) -> str | None:
         """Returns why the scores cannot be compared, and warns where they may not be."""
         reference = self.reference
         if isinstance(data, CrossDomainDataModule) and "target" not in data.scored("val"):

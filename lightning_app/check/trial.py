@@ -10,13 +10,14 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from datamodules import CrossDomainDataModule
+from datamodules.dataset import DomainDataset
 from datamodules.loaders import cores
 from datamodules.samplers import Draw
 from lightning_app.callbacks.monitor_check import MonitorCheck
@@ -255,8 +256,8 @@ def _seconds_of_pass(data: CrossDomainDataModule, seconds: list[float]) -> float
     """Returns the seconds of a pass over all target images, by those of a few."""
     if not seconds:
         return 0.0
-    images = data.target_images().dataset
-    return len(images) * _together(_steady(seconds), _seconds_of_image(images, range(_PASSED)), data.workers)  # type: ignore[arg-type]
+    images = cast(DomainDataset, data.target_images().dataset)
+    return len(images) * _together(_steady(seconds), _seconds_of_image(images, range(_PASSED)), data.workers)
 
 
 def _now(trainer: Trainer) -> float:
@@ -281,7 +282,7 @@ def _seconds_of_batch(loader: Any) -> float:  # noqa: ANN401 - a loader of the d
     return float(loader.batch_size * (time.monotonic() - began) / len(images))
 
 
-def _seconds_of_image(dataset: Any, items: Sequence[int]) -> float:  # noqa: ANN401 - a dataset of the data module
+def _seconds_of_image(dataset: DomainDataset, items: Sequence[int]) -> float:
     """Returns the seconds in which one process reads a whole image."""
     began = time.monotonic()
     for item in items[: len(dataset)]:

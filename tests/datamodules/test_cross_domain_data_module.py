@@ -94,7 +94,7 @@ def test_missing_streams_are_named_with_the_mend(make_folder: MakeFolder) -> Non
     with pytest.raises(ValueError, match="requires source images, but the split source/train is empty"):
         data_of(source, target).streams(["source"])
     with pytest.raises(ValueError, match="declares the stream 'sorce'; streams are source, labelled_target, target"):
-        data_of(source, target).streams(["sorce"])  # type: ignore[list-item]
+        data_of(source, target).streams(["sorce"])  # type: ignore[list-item]  # the mistake is what is tested
 
 
 def test_a_source_image_without_mask_is_refused(make_folder: MakeFolder) -> None:
