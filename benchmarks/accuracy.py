@@ -14,7 +14,7 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.accuracy_methods import FEW, LOWER, METHODS, PAIRS, UPPER, WEAK
+from benchmarks.accuracy_methods import ALONE, FEW, LOWER, METHODS, PAIRS, UPPER
 from lightning_app.command_line import run
 from lightning_app.weight_files import read_checkpoint
 
@@ -80,8 +80,8 @@ def plan(pairs: Sequence[str], rows: list[Row], seeds: int, everywhere: bool) ->
             scores = {row.method: row.target_val_miou for row in rows if row.pair == pair and row.seed == 0}
             # Those with labels are no rivals of those without.
             unlabelled = [name for name in scores if "--data.labels" not in METHODS[name].options]
-            between = sorted(set(unlabelled) - {LOWER, WEAK}, key=lambda name: -scores[name])
-            chosen = METHODS if everywhere else [LOWER, WEAK, UPPER, FEW, *between[:BEST]]
+            between = sorted(set(unlabelled) - set(ALONE), key=lambda name: -scores[name])
+            chosen = METHODS if everywhere else [*ALONE, UPPER, FEW, *between[:BEST]]
             yield from ((pair, method, seed) for method in METHODS if method in chosen)
 
 
@@ -152,11 +152,11 @@ def table(pair: str, rows: Sequence[Row], steps: int) -> Table:
     """Makes the table of a pair: means, spreads (sample standard deviation) and the share of the gap that is closed."""
     of = {name: [row for row in rows if row.pair == pair and row.method == name] for name in METHODS}
     shown = Table(
-        *("method", "target labels", "seeds", "source test", "target test", "gap closed", "over the better SourceOnly"),
+        *("method", "target labels", "seeds", "source test", "target test", "gap closed", "over the best SourceOnly"),
         title=f"{pair}: mIoU in percent, {steps} steps, last checkpoints",
         box=MARKDOWN,
     )
-    alone = [mean(row.target_test_miou for row in of[name]) for name in (LOWER, WEAK) if of.get(name)]
+    alone = [mean(row.target_test_miou for row in of[name]) for name in ALONE if of.get(name)]
     for name, own in of.items():
         if own:
             points = 100 * (mean(row.target_test_miou for row in own) - max(alone)) if alone else 0.0
