@@ -42,6 +42,7 @@ from lightning_app.segmenter import Segmenter
 from lightning_app.source_only_run import SourceOnlyRun, strategy_of
 from lightning_app.swaps import carry_nothing_over
 from lightning_app.weight_files import read_checkpoint
+from lightning_app.weights_and_biases import WeightsAndBiases
 
 RUNS = Path("runs")
 
@@ -128,6 +129,7 @@ class CommandLine(LightningCLI):
         if self.subcommand == "fit" and _is_first_rank() and not settings.trainer.fast_dev_run:
             _check_writable(self.folder)
         self._place_loggers()
+        settings.trainer.enable_autolog_hparams = False  # RunRecord sends the whole config, the model's part in it
         self.trainer_defaults["callbacks"] = self._own_callbacks()
         if "verbose" in settings:
             settings.verbose = False  # Lightning's table of the scores: ScoreTable has the names and the percent signs.
@@ -156,7 +158,8 @@ class CommandLine(LightningCLI):
         self.expected_classes = spec.classes
 
     def after_instantiate_classes(self) -> None:
-        """Refuses to score a network on other classes than its own."""
+        """Tells W&B what it will log, and refuses to score a network on other classes than its own."""
+        self._describe_to_loggers()
         expected = getattr(self, "expected_classes", None)
         if expected is not None and list(self.model.classes) != expected:
             raise ValueError(
@@ -164,6 +167,16 @@ class CommandLine(LightningCLI):
                 f"{', '.join(self.model.classes)}. Score it on its own classes, or move it to the new ones with "
                 "lightning fit --model.init_from."
             )
+
+    def _describe_to_loggers(self) -> None:
+        names = [side.domain.name for side in getattr(self.datamodule, "sides", {}).values()]
+        strategies, setting = [], yaml.safe_load(self.recorded)["model"].get("strategy")
+        while setting:
+            strategies.append(str(setting["class_path"]).rpartition(".")[-1])
+            setting = (setting.get("init_args") or {}).get("base")
+        for logger in self.trainer.loggers:
+            if isinstance(logger, WeightsAndBiases):
+                logger.describe(self.subcommand, " → ".join(names), strategies, bool(self.settings.ckpt_path))
 
     def _checkpoint_path(self) -> Path | None:
         given = self.settings.ckpt_path
@@ -203,21 +216,25 @@ class CommandLine(LightningCLI):
         return folder
 
     def _place_loggers(self) -> None:
-        """Gives every logger the run's folder; metrics go to CSV when no logger is named."""
+        """Gives every logger the run's folder; metrics go to CSV too, whatever other logger is named."""
         trainer, folder = self.settings.trainer, str(self.folder)
-        if trainer.logger is None or trainer.logger is True:
-            # Numbered versions below the run: a resumed run must not overwrite the first part's metrics.
-            trainer.logger = _namespace(
-                "lightning.pytorch.loggers.CSVLogger", save_dir=folder, name="metrics", flush_logs_every_n_steps=50
-            )
-        for logger in trainer.logger if isinstance(trainer.logger, list) else [trainer.logger]:
-            if not logger:  # false: no logger is wanted
-                continue
+        if trainer.logger is False or self.subcommand == "predict":  # which has nothing to log
+            trainer.logger = False
+            return
+        named = [] if trainer.logger in (None, True) else trainer.logger
+        loggers = list(named) if isinstance(named, list) else [named]
+        for logger in loggers:
             arguments = logger.init_args
             if "save_dir" in arguments and arguments["save_dir"] in (None, "."):
                 arguments["save_dir"] = folder
-            if str(logger.class_path).endswith("WandbLogger") and not arguments["name"]:
+            if str(logger.class_path).endswith(("WandbLogger", "WeightsAndBiases")) and not arguments["name"]:
                 arguments["name"] = self.folder.name
+        if not any(str(logger.class_path).endswith("CSVLogger") for logger in loggers):
+            # `lightning compare` reads it. Numbered versions below the run: a resumed run must not overwrite the first
+            # part's metrics.
+            csv = {"save_dir": folder, "name": "metrics", "flush_logs_every_n_steps": 50}
+            loggers.append(_namespace("lightning.pytorch.loggers.CSVLogger", **csv))
+        trainer.logger = loggers
 
     def _own_callbacks(self) -> list[Callback]:
         settings = self.settings
