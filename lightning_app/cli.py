@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": "write masks and overlays for a folder of images",
     "check": "read all files before a run and report what must be mended",
     "strategies": "list the methods: what each needs and costs, and its paper",
+    "workspace": "make a view of a W&B project with the curves, pictures and tables of its runs",
     "demo": "source → target on generated streets, in three minutes",
     "doctor": "say which versions are installed, and who took the name 'lightning'",
 }
@@ -82,6 +83,10 @@ def main(args: Sequence[str] | None = None) -> None:
         from lightning_app.commands.strategies import main as strategies
 
         strategies(arguments[1:])
+    elif command == "workspace":
+        from lightning_app.commands.workspace import main as workspace
+
+        workspace(arguments[1:])
     elif command == "doctor":
         from lightning_app.commands.doctor import main as doctor
 
