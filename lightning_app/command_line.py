@@ -176,7 +176,7 @@ class CommandLine(LightningCLI):
             setting = (setting.get("init_args") or {}).get("base")
         for logger in self.trainer.loggers:
             if isinstance(logger, WeightsAndBiases):
-                logger.describe(self.subcommand, " → ".join(names), strategies, bool(self.settings.ckpt_path))
+                logger.describe(str(self.subcommand), " → ".join(names), strategies, bool(self.settings.ckpt_path))
 
     def _checkpoint_path(self) -> Path | None:
         given = self.settings.ckpt_path
@@ -232,8 +232,8 @@ class CommandLine(LightningCLI):
         if not any(str(logger.class_path).endswith("CSVLogger") for logger in loggers):
             # `lightning compare` reads it. Numbered versions below the run: a resumed run must not overwrite the first
             # part's metrics.
-            csv = {"save_dir": folder, "name": "metrics", "flush_logs_every_n_steps": 50}
-            loggers.append(_namespace("lightning.pytorch.loggers.CSVLogger", **csv))
+            csv = "lightning.pytorch.loggers.CSVLogger"
+            loggers.append(_namespace(csv, save_dir=folder, name="metrics", flush_logs_every_n_steps=50))
         trainer.logger = loggers
 
     def _own_callbacks(self) -> list[Callback]:

@@ -4,18 +4,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
 
 if TYPE_CHECKING:
     from wandb import Run
 
 STEP = "trainer/global_step"
-_TIMEOUTS = {"init_timeout": 10.0, "finish_timeout": 300.0}
+_TIMEOUTS: dict[str, Any] = {"init_timeout": 10.0, "finish_timeout": 300.0}
 """Seconds; W&B's own start waits for 90, and its end for ever."""
 _VARIABLES = {
     "project": "WANDB_PROJECT",
@@ -104,7 +104,7 @@ class WeightsAndBiases(WandbLogger):
         # A run that the user began, or one handed over to a process that Lightning spawned, is taken as it is.
         if self._experiment is None and wandb.run is None and getattr(self, "_attach_id", None) is None:
             self._experiment = self._begin()
-        return super().experiment
+        return cast("Run", super().experiment)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any]) -> None:  # type: ignore[override]  # no Namespace comes here

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from lightning_app.weights_and_biases import STEP
 
@@ -59,9 +59,9 @@ def workspace(entity: str, project: str, name: str) -> "Workspace":
         Curves, pictures and, grouped by domain pair and strategy, the table of the runs, the best on the target first.
     """
     from wandb_workspaces import workspaces as ws
-    from wandb_workspaces.reports.v2 import LinePlot, MediaBrowser, RunComparer
+    from wandb_workspaces.reports.v2.interface import LinePlot, MediaBrowser, RunComparer
 
-    def section(title: str, panels: list[LinePlot | MediaBrowser | RunComparer]) -> "Section":
+    def section(title: str, panels: list[Any]) -> "Section":
         return ws.Section(title, panels=panels, is_open=True)
 
     curves = [
@@ -118,7 +118,8 @@ def main(args: Sequence[str]) -> None:
     try:
         if not wandb.login(prompt=False):
             _refuse("there is no API key of W&B: wandb login, or --dry_run FILE.")
-        print(f"View: {made.save().url}")
+        made.save()  # type: ignore[no-untyped-call]  # the package's own
+        print(f"View: {made.url}")
     except Exception as error:  # of the network, of the server, of the rights: W&B names it
         _refuse(f"W&B took no view: {error}")
 
