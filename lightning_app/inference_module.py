@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from datamodules.batch import DomainBatch, DomainName
 from datamodules.reading import convert_channels, read_image
 from lightning_app.averaging import AveragedNetwork, load_others
+from lightning_app.image_scores import ImageScore
 from lightning_app.inference import PredictBatch, Prediction, Windows, predict_mask
 from lightning_app.metrics import Scores
 from lightning_app.network import NetworkSpec, SegmentationNetwork
@@ -36,6 +37,7 @@ class InferenceModule(LightningModule):
         network_infers: whether the network is the one that the strategy infers with: so a checkpoint is loaded.
         others: the networks that it is averaged with.
         scores: the scores of the last validation or test, by domain and, where several are joined, by part of it.
+        image_scores: the images of the last validation or test, on rank 0.
     """
 
     strategy: Strategy | None
@@ -51,6 +53,7 @@ class InferenceModule(LightningModule):
         self.scoring = Scoring(spec.classes)
         self.pseudo_label_scores = PseudoLabelScores(spec.classes)
         self.scores: dict[str, Scores] = {}
+        self.image_scores: list[ImageScore] = []
 
     @property
     def classes(self) -> list[str]:
@@ -64,16 +67,26 @@ class InferenceModule(LightningModule):
             network = self.strategy.inference_network(network, domain)
         return AveragedNetwork([network, *self.others]) if self.others else network
 
-    def validation_step(self, batch: DomainBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Adds one image to the confusion matrix of its domain."""
-        self._score(batch)
+    def validation_step(self, batch: DomainBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Counts the pixels of a batch.
 
-    def test_step(self, batch: DomainBatch, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Adds one image to the confusion matrix of its domain."""
-        self._score(batch)
+        Returns:
+            ``prediction``, (B, H, W) uint8 class ids, and ``confidence``, (B, H, W) float32, the largest probability
+            of each pixel.
+        """
+        return self._score(batch)
 
-    def _score(self, batch: DomainBatch) -> None:
-        def predict(network: nn.Module, watch: Watch | None = None) -> Tensor:
+    def test_step(self, batch: DomainBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
+        """Counts the pixels of a batch, and returns what ``validation_step`` does."""
+        return self._score(batch)
+
+    def _score(self, batch: DomainBatch) -> dict[str, Tensor]:
+        confidences: list[Tensor] = []
+
+        def note(probabilities: Tensor) -> None:
+            confidences.append(probabilities.amax(dim=1))
+
+        def predict(network: nn.Module, watch: Watch | None) -> Tensor:
             masks = [predict_mask(network, image, self.windows, self.device, watch=watch) for image in batch["image"]]
             return torch.from_numpy(np.stack(masks)).to(self.device)
 
@@ -82,10 +95,12 @@ class InferenceModule(LightningModule):
         fitting = self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
         if domain == "target" and fitting and self.strategy is not None:
             mask = batch["mask"]
-            prediction = self.pseudo_label_scores.add(self.strategy, network, self.network, mask, predict)
+            prediction = self.pseudo_label_scores.add(self.strategy, network, self.network, mask, predict, note)
         else:
-            prediction = predict(network)
-        self.scoring.add(prediction, batch)
+            prediction = predict(network, note)
+        confidence = torch.cat(confidences, dim=1).view_as(prediction)
+        self.scoring.add(prediction, confidence, batch)
+        return {"prediction": prediction, "confidence": confidence}
 
     def on_validation_epoch_end(self) -> None:
         """Logs the scores of every domain that was validated."""
@@ -96,12 +111,12 @@ class InferenceModule(LightningModule):
         self._log_scores("test")
 
     def _log_scores(self, stage: str) -> None:
-        self.scores = {}
+        self.scores, self.image_scores = {}, []
         if self.trainer.sanity_checking:
             self.scoring.reset()
             return
         data = getattr(self.trainer, "datamodule", None)
-        self.scores = self.scoring.scores(getattr(data, "shared_classes", None))
+        self.scores, self.image_scores = self.scoring.scores(getattr(data, "shared_classes", None))
         for place, scores in self.scores.items():
             self.log_dict(scores.named(f"{stage}/{place}"), sync_dist=True)
         if self.pseudo_label_scores.update_called:

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchmetrics.classification import MulticlassConfusionMatrix
+from torchmetrics import Metric
 
 from datamodules.batch import IGNORE, DomainName
+from lightning_app.calibration import expected_calibration_error
 
 
 def score_places(domain: DomainName, parts: Sequence[str]) -> list[str]:
@@ -15,15 +16,46 @@ def score_places(domain: DomainName, parts: Sequence[str]) -> list[str]:
     return [domain, *(f"{domain}/{part}" for part in parts if part)]
 
 
-class ConfusionMatrix(MulticlassConfusionMatrix):
-    """Counts pixels by (true class, predicted class); pixels of class 255 are left out.
+def count_pairs(prediction: Tensor, mask: Tensor, classes: int) -> Tensor:
+    """Counts the pixels of each image by (true class, predicted class); pixels of class 255 are left out.
+
+    Args:
+        prediction: (B, H, W) class ids.
+        mask: (B, H, W) int64 class ids, 255 = ignore.
+        classes: number of classes.
+
+    Returns:
+        (B, classes, classes) int64, rows = truth, columns = prediction.
+    """
+    images, pairs = len(mask), classes**2 + 1  # the last one is of ignored pixels
+    ids = (mask * classes + prediction).masked_fill_(mask == IGNORE, classes**2)
+    ids += torch.arange(0, images * pairs, pairs, device=mask.device).view(-1, 1, 1)
+    counts = torch.bincount(ids.flatten(), minlength=images * pairs).view(images, pairs)
+    return counts[:, :-1].view(images, classes, classes)
+
+
+class ConfusionMatrix(Metric):
+    """Sums the pixel counts of images by (true class, predicted class).
 
     Args:
         classes: number of classes.
     """
 
+    full_state_update = False
+    counts: Tensor
+    """(classes, classes) int64, rows = truth, columns = prediction."""
+
     def __init__(self, classes: int) -> None:
-        super().__init__(num_classes=classes, ignore_index=IGNORE, validate_args=False)
+        super().__init__()
+        self.add_state("counts", torch.zeros(classes, classes, dtype=torch.int64), dist_reduce_fx="sum")
+
+    def update(self, counts: Tensor) -> None:
+        """Adds the counts (B, classes, classes) of some images, as ``count_pairs`` gives them."""
+        self.counts = self.counts + counts.sum(dim=0)
+
+    def compute(self) -> Tensor:
+        """Returns the counts."""
+        return self.counts
 
 
 @dataclass(frozen=True)
@@ -43,6 +75,9 @@ class Scores:
         dice: Dice coefficient by class name.
         absent: classes without a single pixel.
         pixels: number of counted pixels.
+        confusion: pixels by true class (outer) and predicted class (inner).
+        calibration: pixels, summed confidence and right pixels of each bin of confidence; empty if not counted.
+        ece: expected calibration error, the mean distance of confidence and accuracy; None if not counted.
     """
 
     miou: float
@@ -52,16 +87,26 @@ class Scores:
     dice: dict[str, float]
     absent: list[str]
     pixels: int
+    confusion: list[list[int]]
+    calibration: list[list[float]]
+    ece: float | None = None
     shared_miou: float | None = None
 
     @classmethod
-    def from_confusion(cls, matrix: Tensor, classes: Sequence[str], shared: Sequence[str] | None = None) -> "Scores":
+    def from_confusion(
+        cls,
+        matrix: Tensor,
+        classes: Sequence[str],
+        shared: Sequence[str] | None = None,
+        calibration: Tensor | None = None,
+    ) -> "Scores":
         """Computes the scores.
 
         Args:
             matrix: (classes, classes) pixel counts, rows = truth, columns = prediction.
             classes: the class names, in the order of the ids.
             shared: the classes that both domains have; None or all of them: there is no score of its own.
+            calibration: (bins, 3) as ``Calibration`` gives it; None if confidences were not counted.
 
         Raises:
             ValueError: if no pixel was counted, so that no score exists.
@@ -77,6 +122,7 @@ class Scores:
         names = [name for name, there in zip(classes, present.tolist(), strict=True) if there]
         in_both = present & torch.tensor([shared is None or name in shared for name in classes])
         partly = shared is not None and len(shared) < len(classes)
+        bins = [] if calibration is None else calibration.tolist()
         return cls(
             miou=iou[present].mean().item(),
             pixel_accuracy=(intersection.sum() / total).item(),
@@ -85,6 +131,9 @@ class Scores:
             dice=dict(zip(names, dice[present].tolist(), strict=True)),
             absent=[name for name in classes if name not in names],
             pixels=int(total.item()),
+            confusion=counts.long().tolist(),
+            calibration=bins,
+            ece=expected_calibration_error(bins) if bins else None,
             shared_miou=iou[in_both].mean().item() if partly else None,
         )
 
@@ -94,6 +143,7 @@ class Scores:
             f"{prefix}/miou": self.miou,
             f"{prefix}/pixel_accuracy": self.pixel_accuracy,
             f"{prefix}/dice": self.mean_dice,
+            **({} if self.ece is None else {f"{prefix}/ece": self.ece}),
             **({} if self.shared_miou is None else {f"{prefix}/miou_shared": self.shared_miou}),
             **{f"{prefix}/iou/{name}": value for name, value in self.iou.items()},
         }
@@ -107,6 +157,6 @@ def metric_names(prefix: str, classes: Sequence[str], shared: bool = False) -> l
         classes: the class names.
         shared: whether only some of the classes are in both domains.
     """
-    names = ("miou", "pixel_accuracy", "dice", *(["miou_shared"] if shared else []))
+    names = ("miou", "pixel_accuracy", "dice", "ece", *(["miou_shared"] if shared else []))
     summary = [f"{prefix}/{name}" for name in names]
     return summary + [f"{prefix}/iou/{name}" for name in classes]

@@ -48,6 +48,7 @@ class PseudoLabelScores(Metric):
         student: nn.Module,
         mask: Tensor,
         predict: Callable[[nn.Module, Watch | None], Tensor],
+        watch: Watch,
     ) -> Tensor:
         """Predicts images, and counts what the strategy would make of the prediction.
 
@@ -59,20 +60,20 @@ class PseudoLabelScores(Metric):
             student: the network that learns, the same or another.
             mask: (B, H, W) class ids, 255 = ignore.
             predict: predicts (B, H, W) class ids of the images by a network, and tells a watch of the probabilities.
+            watch: is told those of the network that infers, too.
 
         Returns:
             The prediction of the network that infers.
         """
-        even = torch.full((1, len(self.classes), 1, 1), 1 / len(self.classes), device=mask.device)
         rows: list[Tensor] = []
 
         def note(probabilities: Tensor) -> None:
+            watch(probabilities)
             given = strategy.pseudo_labels(probabilities)
             if given is not None:
                 rows.append(given)
 
-        # Softmax is paid only where an answer comes back.
-        prediction = predict(network, None if strategy.pseudo_labels(even) is None else note)
+        prediction = predict(network, note)
         pseudo_labels = torch.cat(rows, dim=1).view_as(prediction) if rows else None
         teacher, other = strategy.teacher, None
         if teacher is not None:

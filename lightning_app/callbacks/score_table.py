@@ -89,4 +89,5 @@ def write_scores(path: Path, scores: dict[str, Scores]) -> None:
 
 def _summary(scores: Scores) -> dict[str, float]:
     shared = {} if scores.shared_miou is None else {"mIoU of shared classes": scores.shared_miou}
-    return {"mIoU": scores.miou, **shared, "pixel accuracy": scores.pixel_accuracy, "Dice": scores.mean_dice}
+    ece = {} if scores.ece is None else {"ECE": scores.ece}
+    return {"mIoU": scores.miou, **shared, "pixel accuracy": scores.pixel_accuracy, "Dice": scores.mean_dice, **ece}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import accuracy_score, f1_score, jaccard_score
+from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, jaccard_score
 
-from lightning_app.metrics import ConfusionMatrix, Scores, metric_names
+from lightning_app.metrics import ConfusionMatrix, Scores, count_pairs, metric_names
 
 CLASSES = ["road", "sky", "car", "unicorn"]
 
@@ -17,7 +17,7 @@ def test_scores_equal_scikit_learn_over_the_whole_set_not_the_mean_of_images() -
     for height in (5, 17, 3):  # images of different sizes: a mean over images would differ
         truth, prediction = generator.integers(0, 3, (2, 1, height, 8))
         truth[0, 0, :2] = 255
-        confusion.update(torch.from_numpy(prediction), torch.from_numpy(truth))
+        confusion.update(count_pairs(torch.from_numpy(prediction), torch.from_numpy(truth), 4))
         truths.append(truth[truth != 255])
         predictions.append(prediction[truth != 255])
     truth, prediction = np.concatenate(truths), np.concatenate(predictions)
@@ -49,16 +49,15 @@ def test_a_set_without_a_label_has_no_score() -> None:
 
 
 def test_the_names_known_before_training_are_the_names_logged() -> None:
-    scores = Scores.from_confusion(torch.eye(4) * 3, CLASSES)
+    scores = Scores.from_confusion(torch.eye(4) * 3, CLASSES, calibration=torch.tensor([[12, 9.0, 12]]))
     assert list(scores.named("val/source")) == metric_names("val/source", CLASSES)
 
 
 def test_shared_classes_have_a_mean_of_their_own_by_the_same_matrix() -> None:
     generator = np.random.default_rng(1)
     truth, prediction = generator.integers(0, 4, (2, 400))
-    confusion = ConfusionMatrix(4)
-    confusion.update(torch.from_numpy(prediction), torch.from_numpy(truth))
-    scores = Scores.from_confusion(confusion.compute(), CLASSES, shared=["road", "car"])
+    matrix = torch.from_numpy(confusion_matrix(truth, prediction))
+    scores = Scores.from_confusion(matrix, CLASSES, ["road", "car"], calibration=torch.tensor([[400, 300.0, 100]]))
     # Pixels of classes that only one domain has count as errors where they are taken for a shared one.
     assert scores.shared_miou == pytest.approx(jaccard_score(truth, prediction, average=None)[[0, 2]].mean())
     assert scores.shared_miou != pytest.approx(scores.miou)
@@ -70,3 +69,13 @@ def test_shared_classes_have_a_mean_of_their_own_by_the_same_matrix() -> None:
 def test_where_all_classes_are_shared_there_is_one_mean() -> None:
     assert Scores.from_confusion(torch.eye(4), CLASSES, shared=CLASSES).shared_miou is None
     assert "val/source/miou_shared" not in metric_names("val/source", CLASSES)
+
+
+def test_each_image_is_counted_on_its_own() -> None:
+    truth = torch.tensor([[[0, 1, 255]], [[1, 1, 1]], [[255, 255, 255]]])
+    prediction = torch.tensor([[[0, 0, 2]], [[1, 1, 2]], [[0, 1, 2]]], dtype=torch.uint8)
+    counts = count_pairs(prediction, truth, 3)
+    for found, one, other in zip(counts, truth.flatten(1), prediction.flatten(1), strict=True):
+        labels = one != 255
+        wanted = confusion_matrix(one[labels], other[labels], labels=[0, 1, 2]) if labels.any() else np.zeros((3, 3))
+        np.testing.assert_array_equal(found, wanted)

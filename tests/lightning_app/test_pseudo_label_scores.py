@@ -47,8 +47,9 @@ def test_it_is_the_label_that_is_judged_and_not_the_likeliest_class() -> None:
         watch(probabilities)
         return probabilities.argmax(dim=1)
 
+    seen: list[Tensor] = []
     scores = PseudoLabelScores(["road", "sky"])
-    scores.add(strategy, network, network, torch.ones(1, 1, 1, dtype=torch.int64), predict)
+    scores.add(strategy, network, network, torch.ones(1, 1, 1, dtype=torch.int64), predict, seen.append)
     assert scores.compute() == {
         "pseudo_labels/precision": 1, "pseudo_labels/precision/sky": 1, "pseudo_labels/coverage": 1
     }  # fmt: skip
@@ -84,7 +85,7 @@ def test_whichever_of_both_infers_is_judged_and_compared_with_the_other(infers: 
 
     scores = PseudoLabelScores(["road", "sky"])
     network, other = (teacher, student) if infers == "teacher" else (student, teacher)
-    prediction = scores.add(strategy, network, student, mask, predict)
+    prediction = scores.add(strategy, network, student, mask, predict, lambda probabilities: None)
     with torch.no_grad():
         confidence, wanted = network(images).softmax(dim=1).max(dim=1)
         agreed = other(images).argmax(dim=1) == wanted
@@ -95,16 +96,22 @@ def test_whichever_of_both_infers_is_judged_and_compared_with_the_other(infers: 
     assert found["pseudo_labels/precision"] == pytest.approx(float((wanted == mask)[sure].float().mean()))
 
 
-def test_a_strategy_without_pseudo_labels_has_no_probabilities_computed() -> None:
-    watches: list[Watch | None] = []
+def test_what_watches_beside_is_told_of_the_network_that_infers_alone() -> None:
+    inferring: Any = nn.Conv2d(3, 2, 1)
+    strategy = MeanTeacher()
+    strategy.build(inferring, ["road", "sky"])
+    told: list[tuple[nn.Module, Tensor]] = []
 
     def predict(network: nn.Module, watch: Watch | None) -> Tensor:
-        watches.append(watch)
+        if watch is not None:
+            watch(torch.full((1, 2, 2, 2), 0.5))
+            told.append((network, seen[-1]))
         return torch.zeros(1, 2, 2)
 
-    network, mask = nn.Identity(), torch.zeros(1, 2, 2)
-    PseudoLabelScores(["road", "sky"]).add(SourceOnly(), network, network, mask, predict)
-    assert watches == [None]
+    seen: list[Tensor] = []
+    scores = PseudoLabelScores(["road", "sky"])
+    scores.add(strategy, inferring, inferring, torch.zeros(1, 2, 2), predict, seen.append)
+    assert [network for network, _ in told] == [inferring] and len(seen) == 1
 
 
 def make_streets(look: Any) -> SyntheticStreets:

@@ -133,6 +133,8 @@ def test_a_set_that_two_does_not_divide_is_scored_like_in_one_process(
     for found in ranks:
         assert found["scores"] == {domain: vars(scores) for domain, scores in segmenter.scores.items()}
     assert segmenter.scores["source"].pixels == 5 * 32 * 48
+    assert ranks[0]["images"] == segmenter.image_scores and not ranks[1]["images"]
+    assert len({(image.domain, image.name) for image in segmenter.image_scores}) == len(segmenter.image_scores) == 5 + 3
 
 
 def test_the_command_line_and_torchrun_train_the_same_network(tmp_path: Path) -> None:

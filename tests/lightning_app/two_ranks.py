@@ -85,6 +85,7 @@ def main(folder: Path) -> None:
         if name == SCORED:
             trainer.validate(segmenter, make_data(name), verbose=False)
             found["scores"] = {domain: vars(scores) for domain, scores in segmenter.scores.items()}
+            found["images"] = segmenter.image_scores
             found["state"] = segmenter.state_dict()
         rank = trainer.global_rank
     torch.save(found, folder / f"rank{rank}.pt")

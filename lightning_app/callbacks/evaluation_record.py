@@ -1,0 +1,149 @@
+"""What an evaluation found beyond its scores: by image, by pair of classes, by confidence; as files and figures."""
+
+import csv
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from rich.console import Console
+
+from lightning_app.calibration import BINS
+from lightning_app.displays.display import Display
+from lightning_app.figures import confusion_figure, iou_figure, reliability_figure
+from lightning_app.image_scores import ImageScore
+from lightning_app.metrics import Scores
+from lightning_app.segmenter import Segmenter
+
+WORST = 10
+"""Images that are listed."""
+
+
+class EvaluationRecord(Callback):
+    """Writes and shows, after every validation and test, on rank 0, what the scores were made of.
+
+    In ``folder`` appear, for ``fit`` (the last validation so far), ``validate`` or ``test``:
+
+    - ``images_<stage>.csv``: one row an image with its mIoU, and intersection and union in pixels of each class;
+    - ``confusion_<stage>.csv``: pixels by domain, true and predicted class;
+    - ``calibration_<stage>.csv``: pixels, mean confidence and accuracy by domain and bin of confidence.
+
+    Averages of networks go to ``images_validate_averaged.csv`` and so on. The figures are confusion matrices, IoU by
+    class and reliability; the target's worst images are a table and, but for validations within a fit, are printed.
+
+    Args:
+        folder: the run's folder.
+        displays: where figures and tables are shown.
+    """
+
+    def __init__(self, folder: Path, displays: Display) -> None:
+        self.folder = folder
+        self.displays = displays
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Records a validation, within a fit or alone."""
+        self._record(trainer, pl_module, "val")
+        if trainer.state.fn == "validate":
+            self._print_worst(trainer, pl_module)
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Records a test."""
+        self._record(trainer, pl_module, "test")
+        self._print_worst(trainer, pl_module)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Prints the worst images of the last validation."""
+        self._print_worst(trainer, pl_module)
+
+    @rank_zero_only
+    def _record(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
+        assert isinstance(pl_module, Segmenter)
+        scores, classes = pl_module.scores, pl_module.classes
+        if not scores or getattr(trainer, "fast_dev_run", False):
+            return
+        self._write(
+            self._path("images", trainer, pl_module),
+            ["domain", "part", "name", "miou", *(f"{kind}/{c}" for kind in ("intersection", "union") for c in classes)],
+            ([s.domain, s.part, s.name, s.miou, *s.intersection, *s.union] for s in pl_module.image_scores),
+        )
+        self._write(
+            self._path("confusion", trainer, pl_module),
+            ["domain", "truth", "prediction", "pixels"],
+            (
+                [place, truth, prediction, pixels]
+                for place, one in scores.items()
+                for truth, row in zip(classes, one.confusion, strict=True)
+                for prediction, pixels in zip(classes, row, strict=True)
+            ),
+        )
+        self._write(
+            self._path("calibration", trainer, pl_module),
+            ["domain", "low", "high", "pixels", "confidence", "accuracy"],
+            ([place, *row] for place, one in scores.items() for row in _bins(one)),
+        )
+        step = trainer.global_step
+        domains = {place: one for place, one in scores.items() if "/" not in place}
+        for domain, one in domains.items():
+            self.displays.figure(f"{prefix}/{domain}/confusion", confusion_figure(domain, classes, one), step)
+            self.displays.figure(f"{prefix}/{domain}/reliability", reliability_figure(domain, one), step)
+        self.displays.figure(f"{prefix}/iou", iou_figure(classes, domains), step)
+        worst = [
+            (_printable(score.name), score.part, miou, *_lowest(score, classes)) for score, miou in _worst(pl_module)
+        ]
+        if worst:
+            columns = ["image", "part", "mIoU", "lowest class", "its IoU"]
+            self.displays.table(f"{prefix}/target/worst_images", columns, worst, step)
+
+    @rank_zero_only
+    def _print_worst(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert isinstance(pl_module, Segmenter)
+        worst = _worst(pl_module)
+        if worst and not getattr(trainer, "fast_dev_run", False):
+            names = ", ".join(f"{_printable(score.name)} ({100 * miou:.1f} %)" for score, miou in worst[:3])
+            path = self._path("images", trainer, pl_module)
+            Console().print(f"Worst target images by mIoU: {names}; all: {path}", soft_wrap=True, markup=False)
+
+    def _path(self, what: str, trainer: Trainer, pl_module: Segmenter) -> Path:
+        assert trainer.state.fn is not None
+        return self.folder / f"{what}_{trainer.state.fn.value}{'_averaged' if pl_module.others else ''}.csv"
+
+    def _write(self, path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+        """Writes a file whole or not at all; a disk that is full ends no training."""
+        part = path.with_name(f"{path.name}.part")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+                writer = csv.writer(file)
+                writer.writerow(columns)
+                writer.writerows(rows)
+            part.replace(path)
+        except OSError as error:
+            with suppress(OSError):
+                part.unlink()
+            rank_zero_warn(f"{path} could not be written: {error.strerror}. The run goes on without it.")
+
+
+def _printable(name: str) -> str:
+    # A file's name need not be UTF-8.
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _bins(scores: Scores) -> Iterator[list[object]]:
+    """Yields the bounds of each bin of confidence and what is in it; empty bins have no confidence and accuracy."""
+    for index, (pixels, confidence, right) in enumerate(scores.calibration):
+        means = [confidence / pixels, right / pixels] if pixels else [None, None]
+        yield [index / BINS, (index + 1) / BINS, int(pixels), *means]
+
+
+def _worst(pl_module: Segmenter) -> list[tuple[ImageScore, float]]:
+    """Returns the target's images of the lowest mIoU, the lowest first."""
+    scored = [(score, score.miou) for score in pl_module.image_scores if score.domain == "target"]
+    return sorted(((score, miou) for score, miou in scored if miou is not None), key=lambda one: one[1])[:WORST]
+
+
+def _lowest(score: ImageScore, classes: Sequence[str]) -> tuple[str, float]:
+    """Returns the class of the lowest IoU in an image, and that."""
+    return min(
+        ((name, iou) for name, iou in zip(classes, score.iou, strict=True) if iou is not None), key=lambda one: one[1]
+    )
