@@ -42,7 +42,8 @@ def confusion_figure(place: str, classes: Sequence[str], scores: Scores) -> Figu
     for row, column in np.argwhere(percent >= 0.5):
         value = percent[row, column]
         color = "white" if value > 55 else "0.15"
-        axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=size, color=color)
+        text = axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=size, color=color)
+        text.set_in_layout(False)  # hundreds of them, whose sizes need not be asked for
     axes.set_xlabel("prediction", fontsize=size + 1)
     axes.set_ylabel("truth", fontsize=size + 1)
     axes.set_title(f"{place}: confusion, % of the true class", fontsize=size + 2)

@@ -1,6 +1,7 @@
 """What an evaluation found beyond its scores: by image, by pair of classes, by confidence; as files and figures."""
 
 import csv
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -18,10 +19,12 @@ from lightning_app.segmenter import Segmenter
 
 WORST = 10
 """Images that are listed."""
+SECONDS = 60
+"""Between the figures within a fit, at least: drawing them takes one."""
 
 
 class EvaluationRecord(Callback):
-    """Writes and shows, after every validation and test, on rank 0, what the scores were made of.
+    """Writes and shows, on rank 0, what the scores of every validation and test were made of.
 
     In ``folder`` appear, for ``fit`` (the last validation so far), ``validate`` or ``test``:
 
@@ -29,8 +32,9 @@ class EvaluationRecord(Callback):
     - ``confusion_<stage>.csv``: pixels by domain, true and predicted class;
     - ``calibration_<stage>.csv``: pixels, mean confidence and accuracy by domain and bin of confidence.
 
-    Averages of networks go to ``images_validate_averaged.csv`` and so on. The figures are confusion matrices, IoU by
-    class and reliability; the target's worst images are a table and, but for validations within a fit, are printed.
+    Averages of networks go to ``images_validate_averaged.csv`` and so on. Confusion matrices, IoU by class, reliability
+    and the target's worst images are shown of a validation or test alone, and in a fit at its end and at most once a
+    minute before.
 
     Args:
         folder: the run's folder.
@@ -40,28 +44,37 @@ class EvaluationRecord(Callback):
     def __init__(self, folder: Path, displays: Display) -> None:
         self.folder = folder
         self.displays = displays
+        self._shown_at = 0.0
+        self._waits = False
+        """Whether the last validation was written and not shown."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts the first minute."""
+        self._shown_at = time.monotonic()
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Records a validation, within a fit or alone."""
-        self._record(trainer, pl_module, "val")
-        if trainer.state.fn == "validate":
-            self._print_worst(trainer, pl_module)
+        self._record(trainer, pl_module)
+        alone = trainer.state.fn == "validate"
+        if alone or time.monotonic() - self._shown_at >= SECONDS:
+            self._show(trainer, pl_module, "val", last=alone)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Records a test."""
-        self._record(trainer, pl_module, "test")
-        self._print_worst(trainer, pl_module)
+        self._record(trainer, pl_module)
+        self._show(trainer, pl_module, "test", last=True)
 
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prints the worst images of the last validation."""
-        self._print_worst(trainer, pl_module)
+        """Shows the last validation."""
+        self._show(trainer, pl_module, "val", last=True)
 
     @rank_zero_only
-    def _record(self, trainer: Trainer, pl_module: LightningModule, prefix: str) -> None:
+    def _record(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Segmenter)
         scores, classes = pl_module.scores, pl_module.classes
         if not scores or getattr(trainer, "fast_dev_run", False):
             return
+        self._waits = True
         self._write(
             self._path("images", trainer, pl_module),
             ["domain", "part", "name", "miou", *(f"{kind}/{c}" for kind in ("intersection", "union") for c in classes)],
@@ -82,27 +95,30 @@ class EvaluationRecord(Callback):
             ["domain", "low", "high", "pixels", "confidence", "accuracy"],
             ([place, *row] for place, one in scores.items() for row in _bins(one)),
         )
-        step = trainer.global_step
-        domains = {place: one for place, one in scores.items() if "/" not in place}
+
+    @rank_zero_only
+    def _show(self, trainer: Trainer, pl_module: LightningModule, prefix: str, last: bool) -> None:
+        assert isinstance(pl_module, Segmenter)
+        worst = _worst(pl_module)
+        if self._waits:
+            self._waits, self._shown_at = False, time.monotonic()
+            self._show_figures(pl_module, prefix, trainer.global_step)
+            if worst:
+                columns = ["image", "part", "mIoU", "lowest class", "its IoU"]
+                rows = [(_printable(one.name), one.part, miou, *_lowest(one, pl_module.classes)) for one, miou in worst]
+                self.displays.table(f"{prefix}/target/worst_images", columns, rows, trainer.global_step)
+        if last and worst and not getattr(trainer, "fast_dev_run", False):
+            names = ", ".join(f"{_printable(score.name)} ({100 * miou:.1f} %)" for score, miou in worst[:3])
+            path = self._path("images", trainer, pl_module)
+            Console().print(f"Worst target images by mIoU: {names}; all: {path}", soft_wrap=True, markup=False)
+
+    def _show_figures(self, pl_module: Segmenter, prefix: str, step: int) -> None:
+        classes = pl_module.classes
+        domains = {place: one for place, one in pl_module.scores.items() if "/" not in place}
         for domain, one in domains.items():
             self.displays.figure(f"{prefix}/{domain}/confusion", confusion_figure(domain, classes, one), step)
             self.displays.figure(f"{prefix}/{domain}/reliability", reliability_figure(domain, one), step)
         self.displays.figure(f"{prefix}/iou", iou_figure(classes, domains), step)
-        worst = [
-            (_printable(score.name), score.part, miou, *_lowest(score, classes)) for score, miou in _worst(pl_module)
-        ]
-        if worst:
-            columns = ["image", "part", "mIoU", "lowest class", "its IoU"]
-            self.displays.table(f"{prefix}/target/worst_images", columns, worst, step)
-
-    @rank_zero_only
-    def _print_worst(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        assert isinstance(pl_module, Segmenter)
-        worst = _worst(pl_module)
-        if worst and not getattr(trainer, "fast_dev_run", False):
-            names = ", ".join(f"{_printable(score.name)} ({100 * miou:.1f} %)" for score, miou in worst[:3])
-            path = self._path("images", trainer, pl_module)
-            Console().print(f"Worst target images by mIoU: {names}; all: {path}", soft_wrap=True, markup=False)
 
     def _path(self, what: str, trainer: Trainer, pl_module: Segmenter) -> Path:
         assert trainer.state.fn is not None

@@ -18,6 +18,7 @@ from datamodules import SyntheticStreets
 from datamodules.domain import IdArray
 from datamodules.joined_domains import JoinedDomains
 from lightning_app.averaging import AveragedNetwork
+from lightning_app.callbacks import evaluation_record
 from lightning_app.callbacks.evaluation_record import EvaluationRecord
 from lightning_app.displays.display import Display, PanelRow, TableCell
 from lightning_app.inference import Windows, predict_mask
@@ -224,15 +225,28 @@ def test_a_fit_records_every_validation_beside_its_pseudo_labels_and_a_full_disk
     with pytest.warns(UserWarning, match=r"images_fit\.csv could not be written: No space left on device"):
         trainer.fit(segmenter, data)
     assert trainer.global_step == 2 and len(kept) == 2 and kept[0] == kept[1]
-    assert shown.steps == [1] * 5 + [2] * 5
+    assert shown.steps == [2] * 5, "a minute after the last figures, or at the end"
     assert not [name for name in shown.figures if "fog" in name], "parts are in the files alone"
     places = {"source", "target", "target/dusk", "target/fog"}
     assert {row["domain"] for row in read(tmp_path / "confusion_fit.csv")} == places
     assert {row["part"] for row in read(tmp_path / "images_fit.csv")} == {"", "dusk", "fog"}
     logged = {name for name in trainer.callback_metrics if name.endswith("ece")}
     assert logged == {f"val/{place}/ece" for place in places}
+    total, *parts = (np.array(segmenter.scores[f"target{part}"].calibration) for part in ("", "/dusk", "/fog"))
+    np.testing.assert_allclose(total, sum(parts))
+    assert total[:, 0].sum() == 6 * 32 * 48
     assert "val/target/pseudo_labels/coverage" in trainer.callback_metrics
     assert "Worst target images by mIoU: " in capsys.readouterr().out
+
+
+def test_a_long_fit_is_shown_on_its_way(
+    tmp_path: Path, make_trainer: Callable[..., Trainer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluation_record, "SECONDS", 0)
+    shown = Shown()
+    trainer = make_trainer(max_steps=2, val_check_interval=1, callbacks=[EvaluationRecord(tmp_path, shown)])
+    trainer.fit(tiny.make_segmenter(SourceOnly()), tiny.make_data(workers=0))
+    assert shown.steps == [1] * 5 + [2] * 5
 
 
 def test_averages_have_files_of_their_own_and_a_trial_has_none(
