@@ -2,11 +2,12 @@
 
 import colorsys
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -160,6 +161,42 @@ def overlay(image: ImageArray, mask: MaskArray, colors: Sequence[Color], alpha: 
     return np.asarray(Image.blend(Image.fromarray(rgb), Image.fromarray(painted), alpha))
 
 
+def difference(image: ImageArray, truth: MaskArray, prediction: MaskArray, colors: Sequence[Color]) -> RGBArray:
+    """Shows where a prediction is wrong, and what it says there.
+
+    Args:
+        image: (H, W, C), shown as by :func:`to_rgb`.
+        truth: (H, W) uint8 class ids, 255 = ignore.
+        prediction: (H, W) uint8 class ids.
+        colors: one colour a class.
+
+    Returns:
+        (H, W, 3) uint8: the image, faint and grey, where the prediction is right; the colour of the predicted class
+        where it is wrong; black where the truth is ignored.
+    """
+    grey = to_rgb(image).mean(axis=2, keepdims=True, dtype=np.float32)
+    shown = np.repeat(255 - _FAINT * (255 - grey), 3, axis=2).astype(np.uint8)
+    wrong = prediction != truth
+    shown[wrong] = colorize(prediction, colors)[wrong]
+    shown[truth == IGNORE] = IGNORE_COLOR
+    return shown
+
+
+def paint_map(values: NDArray[np.floating[Any]]) -> RGBArray:
+    """Paints a map of numbers from dark (0) to bright (1), in colours in which equal steps look equal.
+
+    Args:
+        values: (H, W) in [0, 1].
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    colored: RGBArray = colormaps["viridis"](np.clip(values, 0, 1), bytes=True)[..., :3]
+    return colored
+
+
+_FAINT = 0.35
+"""Share of the image in what is right."""
 TILE_HEIGHT = 240
 """Height of the pictures in a panel, in pixels."""
 _GAP = 10
@@ -173,15 +210,16 @@ def panel(
     colors: Sequence[Color],
     row_labels: Sequence[str] | None = None,
 ) -> Image.Image:
-    """Arranges images and masks in a grid, titles above the columns and the legend of the classes below.
+    """Arranges images, masks and maps in a grid, titles above the columns and the legend of the classes below.
 
     Args:
-        rows: the pictures of each row: an image (H, W, C) or a mask (H, W) of uint8 class ids, at least one row.
-            All are brought to one height.
+        rows: the pictures of each row: an image (H, W, C), a mask (H, W) of uint8 class ids, or a map (H, W) of
+            floats in [0, 1]; at least one row. All are brought to one height.
         titles: one title a column.
         classes: class names; the legend has those that occur in the masks.
         colors: one colour a class.
-        row_labels: one label a row, written upright on the left; none by default.
+        row_labels: one label a row, written upright on the left; none by default. Of one that is too long the end is
+            shown.
 
     Returns:
         An RGB picture.
@@ -206,16 +244,15 @@ def panel(
         max(round(font.getlength(title)), *(row[column].width for row in tiles)) for column, title in enumerate(titles)
     ]
     left = _GAP + (line if row_labels is not None else 0)
-    legend = [(name, color, round(font.getlength(name))) for name, color in _legend_entries(rows, classes, colors)]
-    swatch = _FONT_SIZE + _GAP // 2
-    width = max(left + sum(widths) + _GAP * len(widths), *(2 * _GAP + swatch + length for _, _, length in legend), 0)
+    legend = [_legend_entry(name, swatch, font) for name, swatch in _legend(rows, titles, classes, colors)]
+    width = max(left + sum(widths) + _GAP * len(widths), *(2 * _GAP + entry.width for entry in legend), 0)
     places: list[tuple[int, int]] = []
     across, down = _GAP, _GAP + line + len(rows) * (TILE_HEIGHT + _GAP)
-    for _, _, length in legend:
-        if across + swatch + length + _GAP > width:
+    for entry in legend:
+        if across + entry.width + _GAP > width:
             across, down = _GAP, down + line
         places.append((across, down))
-        across += swatch + length + 2 * _GAP
+        across += entry.width + 2 * _GAP
 
     picture = Image.new("RGB", (width, down + line if legend else down), "white")
     draw = ImageDraw.Draw(picture)
@@ -227,24 +264,73 @@ def panel(
             picture.paste(tile, (left + sum(widths[:column]) + _GAP * column, top))
         if label:
             upright = Image.new("RGB", (TILE_HEIGHT, line), "white")
-            ImageDraw.Draw(upright).text((TILE_HEIGHT // 2, 0), label, fill="black", font=font, anchor="ma")
+            shown = _shortened(label, TILE_HEIGHT, font)
+            ImageDraw.Draw(upright).text((TILE_HEIGHT // 2, 0), shown, fill="black", font=font, anchor="ma")
             picture.paste(upright.rotate(90, expand=True), (_GAP, top))
-    for (across, down), (name, color, _) in zip(places, legend, strict=True):
-        draw.rectangle((across, down, across + _FONT_SIZE, down + _FONT_SIZE), fill=color, outline="black")
-        draw.text((across + swatch + 2, down + _FONT_SIZE // 2), name, fill="black", font=font, anchor="lm")
+    for place, entry in zip(places, legend, strict=True):
+        picture.paste(entry, place)
     return picture
 
 
+def paint(picture: NDArray[Any], colors: Sequence[Color]) -> RGBArray:
+    """Makes any picture of a panel fit to look at.
+
+    Args:
+        picture: an image (H, W, C), a mask (H, W) of uint8 class ids, or a map (H, W) of floats in [0, 1].
+        colors: one colour a class.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    if picture.ndim == 3:
+        return to_rgb(picture)
+    return colorize(picture, colors) if _is_mask(picture) else paint_map(picture)
+
+
+def _is_mask(picture: NDArray[Any]) -> bool:
+    return picture.ndim == 2 and not _is_map(picture)
+
+
+def _is_map(picture: NDArray[Any]) -> bool:
+    return picture.ndim == 2 and np.issubdtype(picture.dtype, np.floating)
+
+
 def _tile(picture: NDArray[Any], colors: Sequence[Color]) -> Image.Image:
-    is_mask = picture.ndim == 2
-    image = Image.fromarray(colorize(picture, colors) if is_mask else to_rgb(picture))
+    image = Image.fromarray(paint(picture, colors))
     size = (max(1, round(image.width * TILE_HEIGHT / image.height)), TILE_HEIGHT)
-    return image.resize(size, Image.Resampling.NEAREST if is_mask else Image.Resampling.LANCZOS)
+    return image.resize(size, Image.Resampling.NEAREST if _is_mask(picture) else Image.Resampling.LANCZOS)
 
 
-def _legend_entries(
-    rows: Sequence[Sequence[NDArray[Any]]], classes: Sequence[str], colors: Sequence[Color]
-) -> list[tuple[str, Color]]:
-    present = {int(class_id) for row in rows for picture in row if picture.ndim == 2 for class_id in np.unique(picture)}
-    entries = [(classes[class_id], colors[class_id]) for class_id in sorted(present - {IGNORE})]
-    return entries + ([("ignore", IGNORE_COLOR)] if IGNORE in present else [])
+def _legend(
+    rows: Sequence[Sequence[NDArray[Any]]], titles: Sequence[str], classes: Sequence[str], colors: Sequence[Color]
+) -> Iterator[tuple[str, RGBArray]]:
+    """Yields what the colours mean, and a swatch of them."""
+    present = {int(class_id) for row in rows for picture in row if _is_mask(picture) for class_id in np.unique(picture)}
+    meanings = [(classes[class_id], colors[class_id]) for class_id in sorted(present - {IGNORE})]
+    for name, color in [*meanings, *([("ignore", IGNORE_COLOR)] if IGNORE in present else [])]:
+        yield name, np.full((_FONT_SIZE, _FONT_SIZE, 3), color, dtype=np.uint8)
+    maps = [
+        title for title, picture in zip(titles, rows[0], strict=True) if picture.ndim == 2 and not _is_mask(picture)
+    ]
+    if maps:
+        yield f"{', '.join(maps)} from 0 to 1", paint_map(np.linspace([0.0] * _FONT_SIZE, 1, 5 * _FONT_SIZE).T)
+
+
+def _legend_entry(name: str, swatch: RGBArray, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> Image.Image:
+    height, width = swatch.shape[:2]
+    across = width + _GAP // 2 + 2
+    # Letters such as g reach below the swatch.
+    entry = Image.new("RGB", (across + round(font.getlength(name)), height + _GAP // 2), "white")
+    entry.paste(Image.fromarray(swatch), (0, 0))
+    draw = ImageDraw.Draw(entry)
+    draw.rectangle((0, 0, width, height), outline="black")
+    draw.text((across, height // 2), name, fill="black", font=font, anchor="lm")
+    return entry
+
+
+def _shortened(text: str, length: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """Leaves out the beginning, since the names of a folder's files differ at the end."""
+    shown = text
+    while len(shown) > 2 and font.getlength(shown) > length:
+        shown = f"…{shown[2:]}"
+    return shown

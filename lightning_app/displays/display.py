@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # it takes a while to import, and a run without figures needs
     from matplotlib.figure import Figure
 
 TableCell = str | float | int
+VALIDATION_PANEL = "val/panel"
+"""The panel that every run has, of the same images, and that runs are compared by."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class PanelRow:
         image: (H, W, C) as :func:`lightning_app.pictures.to_rgb` takes it.
         masks: by title, (H, W) uint8 class ids, 255 = ignore.
         maps: by title, (H, W) float in [0, 1], such as ``confidence``.
+        others: by title, (H, W, C) further images, such as the one that ``image`` was made of.
     """
 
     domain: str
@@ -35,6 +38,7 @@ class PanelRow:
     image: ImageArray
     masks: Mapping[str, MaskArray] = field(default_factory=dict)
     maps: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    others: Mapping[str, ImageArray] = field(default_factory=dict)
 
 
 class Display(ABC):
