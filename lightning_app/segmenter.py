@@ -119,11 +119,15 @@ class Segmenter(InferenceModule):
         """Target labels that went into the weights, here or in the run that they come from, whichever is more."""
         self.consumed_batches = 0
         """Training batches that this rank has used since the run began, over interruptions."""
+        self.loaded_step = 0
+        """Optimizer steps of the run that the network was loaded from."""
         self.stop_wanted = False
         """Set by a signal: this rank asks all ranks to stop."""
         self.stop_agreed = False
         self.accumulating = False
         """Whether gradients wait for the optimizer's step."""
+        self.draw = False
+        """Set by who shows what the strategy shows: whether it does in the next training step."""
         self.flags = StepFlags()
         self.groups: list[ParameterGroup] = []
         """What the optimizer was made of."""
@@ -201,6 +205,7 @@ class Segmenter(InferenceModule):
             self._optimizer.zero_grad()
         self._seed_chance()
         self.step = self.step_at(self.global_step)
+        self.step.draw = self.draw
         self.held = held_back(self.groups, self.step)
         strategy.train_mode(self._network, self.step)
         terms: dict[str, Tensor] = {}
@@ -412,6 +417,7 @@ class Segmenter(InferenceModule):
                 "source images are taken by the network for the target, and score otherwise than in the fit."
             )
         self.labels_used = max(described["labels_used"], self.labels_of_others)
+        self.loaded_step = checkpoint["global_step"]
         prefix = f"{described['inference_network']}."
         plain = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
         others = {k: v for k, v in self.state_dict().items() if not k.startswith("network.")}

@@ -1,6 +1,6 @@
 """The seam: what a strategy is given, and what it gives back."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, NotRequired, Protocol, TypedDict
 
@@ -83,6 +83,7 @@ class Step:
         epoch: zero-based epoch.
         shared: what a wrapper may reuse, by name: ``pseudo_labels`` (B, H, W) int64 of the stream ``target`` and
             ``pseudo_weights`` (B, H, W) float, what each of their pixels counts.
+        draw: whether what the method shows is looked at: in the last step before a validation, on one rank.
     """
 
     index: int
@@ -90,10 +91,27 @@ class Step:
     epoch: int = 0
     shared: dict[str, Tensor] = field(default_factory=dict)
     logged: dict[str, Tensor | float] = field(default_factory=dict)
+    draw: bool = False
+    shown: dict[str, dict[str, Tensor]] = field(default_factory=dict)
 
     def log(self, name: str, value: Tensor | float) -> None:
         """Logs a number as ``train/<name>``; a tensor is detached."""
         self.logged[name] = value.detach() if isinstance(value, Tensor) else value
+
+    def show(self, name: str, image: Tensor, pictures: Mapping[str, Tensor] | None = None) -> None:
+        """Shows images of the batch, and what belongs to them, as the panel ``train/<name>``; in other steps nothing.
+
+        Hand over what the step has anyway. What is made for the picture alone goes behind ``if step.draw:``.
+
+        Args:
+            name: the panel's name, such as ``mixed``.
+            image: (B, C, H, W) float in [0, 1].
+            pictures: of the same images by title: masks (B, H, W) of int64 class ids with 255 = ignore, maps (B, H, W)
+                of floats in [0, 1], and further images (B, C, H, W).
+        """
+        if self.draw:
+            everything = {"image": image, **(pictures or {})}
+            self.shown[name] = {title: picture.detach() for title, picture in everything.items()}
 
 
 LearningRateScale = float | Callable[[Step], float]

@@ -43,6 +43,8 @@ class ClassMix(MeanTeacher):
         ValueError: if a number is out of range.
     """
 
+    view_name = "mixed"
+
     def __init__(
         self,
         momentum: float = 0.99,

@@ -67,6 +67,7 @@ class FourierStyle(Wrapper):
         # By place and not by chance: both streams are shuffled, each in its own way.
         partners = target[torch.arange(len(source["image"]), device=target.device) % len(target)]
         styled = fourier_style(source["image"], partners, self.beta)
+        step.show("styled", styled, {"source": source["image"], "target": partners})
         yield from super().losses(network, {**batch, "source": {**source, "image": styled}}, step)
         if self.entropy_weight:
             yield {"robust_entropy": self.entropy_weight * robust_entropy(network(target))}

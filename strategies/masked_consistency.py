@@ -109,7 +109,9 @@ class MaskedConsistency(Wrapper):
         image = batch["target"]["image"]
         labels, weights = self._pseudo_labels(network, image, step)
         hidden = block_mask(image, self.block, self.ratio)
-        logits = network(torch.where(hidden, network.mean, self.strong(image)))
+        masked = torch.where(hidden, network.mean, self.strong(image))
+        step.show("masked", masked, {"pseudo-label": labels, "weight": weights})
+        logits = network(masked)
         yield {"masked_consistency": self.weight * weighted_cross_entropy(logits, labels, weights)}
         step.log("masked_consistency/agreement", agreement(logits, labels))
 

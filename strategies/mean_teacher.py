@@ -72,6 +72,8 @@ class MeanTeacher(Strategy):
 
     required_streams = ("source", "target")
     optional_streams = ("labelled_target",)
+    view_name = "strong_view"
+    """What the student is asked about, where it is shown."""
 
     def __init__(
         self,
@@ -114,7 +116,9 @@ class MeanTeacher(Strategy):
         confident = confidence >= self.threshold
         weights = self.weigh(confident)
         step.shared["pseudo_labels"], step.shared["pseudo_weights"] = labels, weights
+        step.show("pseudo_labels", batch["target"]["image"], {"pseudo-label": labels, "confidence": confidence})
         view = self.student_view(batch, labels, weights)
+        step.show(self.view_name, view.image, {"label": view.labels, "weight": view.weights})
         logits = network(view.image)
         yield {"pseudo_labels": self.weight * weighted_cross_entropy(logits, view.labels, view.weights)}
         log_pseudo_labels(step, labels, confident, self.classes)

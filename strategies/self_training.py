@@ -137,6 +137,7 @@ class SelfTraining(Strategy):
         yield from labelled_target_terms(self.criterion, network, batch)
         labels, soft = self._labels(self._probabilities(target))
         step.shared["pseudo_labels"], step.shared["pseudo_weights"] = labels, (labels != IGNORE).float()
+        step.show("pseudo_labels", target, {"pseudo-label": labels})
         logits = network(target)
         yield {"pseudo_labels": self.weight * self._pseudo_loss(logits, labels, soft)}
         labelled = labels != IGNORE
