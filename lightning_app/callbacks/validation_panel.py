@@ -45,7 +45,7 @@ class ValidationPanel(Callback):
         """Keeps the images that were chosen, small and on the CPU."""
         if trainer.sanity_checking or getattr(trainer, "fast_dev_run", False):
             return
-        loaders = trainer.val_dataloaders
+        loaders: Any = trainer.val_dataloaders
         loader = loaders[dataloader_idx] if isinstance(loaders, list) else loaders
         chosen = _chosen(loader, trainer)
         first = batch_idx * (loader.batch_size or 1)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.loggers.logger import DummyLogger
 from lightning.pytorch.utilities import rank_zero_warn
 from lightning_utilities.core.rank_zero import rank_zero_only
 
@@ -44,7 +45,7 @@ class Displays(Display):
                 self.displays.append(WandbDisplay(logger, self.classes))
             elif isinstance(logger, TensorBoardLogger):
                 self.displays.append(TensorBoardDisplay(logger, self.classes))
-            elif not isinstance(logger, CSVLogger):  # which writes beside the files
+            elif not isinstance(logger, CSVLogger | DummyLogger):  # the one writes beside the files, the other nothing
                 rank_zero_warn(
                     f"{type(logger).__name__} is sent numbers alone: pictures, figures and tables go to "
                     f"{self.files.folder}, and to WandbLogger and TensorBoardLogger."

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lightning_app.pictures import class_colors, colorize, overlay, panel, to_rgb
+from lightning_app.pictures import class_colors, colorize, difference, overlay, paint_map, panel, to_rgb
 
 CAMVID = ["Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian"]
 
@@ -122,6 +122,39 @@ def test_a_panel_grows_by_rows_and_labels_and_not_by_the_size_of_the_images() ->
     assert example_panel(height=16).size == example_panel(height=64).size
     assert example_panel(rows=3).height - example_panel(rows=2).height == 250
     assert example_panel(row_labels=["day", "dusk"]).width > example_panel().width
+
+
+def test_wrong_pixels_have_the_colour_of_what_was_predicted_and_right_ones_are_faint() -> None:
+    image = np.full((1, 4, 3), (0, 100, 200), dtype=np.uint8)
+    truth, prediction = np.array([[0, 1, 1, 255]], dtype=np.uint8), np.array([[0, 0, 1, 0]], dtype=np.uint8)
+    [right, wrong, also_right, ignored] = difference(image, truth, prediction, [(10, 20, 30), (40, 50, 60)])[0].tolist()
+    assert right == also_right == [200, 200, 200]  # a little less than half way from white to the grey of 100
+    assert wrong == [10, 20, 30]
+    assert ignored == [0, 0, 0]
+
+
+def test_maps_become_brighter_from_0_to_1_wherever_they_are_cut_off() -> None:
+    brightness = paint_map(np.linspace(0, 1, 9)[None]) @ np.array([0.2126, 0.7152, 0.0722])
+    assert (np.diff(brightness) > 10).all()
+    assert np.array_equal(paint_map(np.array([[-1.0, 2.0]])), paint_map(np.array([[0.0, 1.0]])))
+
+
+def test_a_panel_with_a_map_says_what_its_colours_mean() -> None:
+    image, values = np.zeros((24, 24, 3), np.uint8), np.full((24, 24), 0.5, np.float32)
+    with_map = panel([[image, values]], ["image", "confidence"], ["road"], class_colors(["road"]))
+    without = panel([[image, image]], ["image", "confidence"], ["road"], class_colors(["road"]))
+    assert with_map.height > without.height
+    found = np.array([*colours_in(with_map)])
+    for color in paint_map(np.array([[0.1, 0.5, 0.9]]))[0]:
+        assert np.abs(found - color).sum(axis=1).min() < 10
+
+
+def test_of_a_long_label_the_end_is_shown_and_nothing_is_written_over_the_edge() -> None:
+    long = [f"target {'folder/' * 20}frame_{number}" for number in (1, 2)]
+    first, second = (np.asarray(example_panel(rows=1, row_labels=[label])) for label in long)
+    assert first.shape == np.asarray(example_panel(rows=1, row_labels=["a"])).shape
+    assert not np.array_equal(first, second)
+    assert (first[:36, :38] == 255).all(), "not into the titles"
 
 
 def test_masks_are_enlarged_without_new_colours() -> None:

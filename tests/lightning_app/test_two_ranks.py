@@ -7,12 +7,15 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tiny
 import torch
 import wandb_file
 import yaml
+from kept_display import KeptDisplay
 
+from lightning_app.callbacks.validation_panel import ValidationPanel
 from strategies.components.batch_statistics import recompute_statistics
 
 ROOT = Path(__file__).parents[2]
@@ -124,17 +127,24 @@ def test_the_ranks_read_different_images(ranks: list[dict[str, Any]]) -> None:
     assert not set(names[0][0]) & set(names[1][0])
 
 
-def test_a_set_that_two_does_not_divide_is_scored_like_in_one_process(
+def test_a_set_that_two_does_not_divide_is_scored_and_shown_like_in_one_process(
     ranks: list[dict[str, Any]], make_trainer: Any
 ) -> None:
-    segmenter = two_ranks.make_segmenter(two_ranks.SCORED)
+    segmenter, display = two_ranks.make_segmenter(two_ranks.SCORED), KeptDisplay()
     segmenter.load_state_dict(ranks[0]["state"])
-    make_trainer().validate(segmenter, two_ranks.make_data(two_ranks.SCORED), verbose=False)
+    trainer = make_trainer(callbacks=[ValidationPanel(display)])
+    trainer.validate(segmenter, two_ranks.make_data(two_ranks.SCORED), verbose=False)
     for found in ranks:
         assert found["scores"] == {domain: vars(scores) for domain, scores in segmenter.scores.items()}
     assert segmenter.scores["source"].pixels == 5 * 32 * 48
     assert ranks[0]["images"] == segmenter.image_scores and not ranks[1]["images"]
     assert len({(image.domain, image.name) for image in segmenter.image_scores}) == len(segmenter.image_scores) == 5 + 3
+    assert [panel.name for panel in ranks[0]["panels"]] == ["val/panel", "validate/panel"]
+    assert not ranks[1]["panels"]
+    for ours, theirs in zip(display.panels[0].rows, ranks[0]["panels"][1].rows, strict=True):
+        assert (ours.domain, ours.name) == (theirs.domain, theirs.name)
+        assert np.array_equal(ours.image, theirs.image)
+        assert np.array_equal(ours.masks["prediction"], theirs.masks["prediction"])
 
 
 def test_the_command_line_and_torchrun_train_the_same_network(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import tiny
 import torch
+from kept_display import KeptDisplay
 from lightning.pytorch import Trainer
 
 from datamodules import CrossDomainDataModule, SyntheticStreets
 from datamodules.batch import Batch
+from lightning_app.callbacks.validation_panel import ValidationPanel
 from lightning_app.segmenter import Segmenter
 from strategies import Losses, Step, Strategy
 
@@ -68,7 +70,9 @@ def main(folder: Path) -> None:
         segmenter, recorder = make_segmenter(name), tiny.Recorder()
         buffers = note_buffers(segmenter)
         settings = {**tiny.TRAINER, "limit_val_batches": 1.0 if name == SCORED else 0, "default_root_dir": folder}
-        trainer = Trainer(devices=2, strategy="ddp", max_steps=STEPS, callbacks=[recorder], **settings)
+        display = KeptDisplay()
+        callbacks = [recorder, ValidationPanel(display)]
+        trainer = Trainer(devices=2, strategy="ddp", max_steps=STEPS, callbacks=callbacks, **settings)
         trainer.fit(segmenter, make_data(name))
         state = trainer.optimizers[0].state
         found[name] = {
@@ -87,6 +91,7 @@ def main(folder: Path) -> None:
             found["scores"] = {domain: vars(scores) for domain, scores in segmenter.scores.items()}
             found["images"] = segmenter.image_scores
             found["state"] = segmenter.state_dict()
+            found["panels"] = display.panels
         rank = trainer.global_rank
     torch.save(found, folder / f"rank{rank}.pt")
 
