@@ -85,6 +85,7 @@ class LabelMap:
         self._known_ids = dict(sorted(known.items()))
         others = self._class_id(rest, run_classes) if classes is None and rest is not None else _UNKNOWN
         self.reached = sorted({class_id for class_id in (*known.values(), others) if class_id < _UNKNOWN})
+        self._others = others
         self._table = np.full(256, others, np.uint8)
         self._large: NDArray[np.uint8] | None = None
         if max(known) > 255 or others != _UNKNOWN:
@@ -127,7 +128,8 @@ class LabelMap:
 
     def __repr__(self) -> str:
         """Returns the whole table."""
-        return f"LabelMap({self._known_ids}, {self.class_count} classes)"
+        others = "" if self._others == _UNKNOWN else f", others {self._others}"
+        return f"LabelMap({self._known_ids}{others}, {self.class_count} classes)"
 
     def _known(self) -> str:
         ids = sorted(self.names)

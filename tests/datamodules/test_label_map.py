@@ -52,6 +52,13 @@ def test_where_ids_have_no_names_a_star_takes_all_without_a_rule() -> None:
     assert LabelMap(None, {7: "road", "*": "sky"}, RUN).reached == [0, 2]
 
 
+def test_maps_that_differ_are_told_apart_by_their_text() -> None:
+    # Counts of pixels that are kept on disk are found again by it.
+    rules: list[dict[int | str, int | str]] = [{}, {1: 0}, {"*": "sky"}, {"*": "ignore"}, {0: 0, 1: 1, 2: 2}]
+    texts = [repr(LabelMap(None, one, RUN)) for one in rules]
+    assert len(set(texts)) == len(texts) - 1 and texts[0] == texts[-1]
+
+
 def test_a_class_named_ignore_is_ignored() -> None:
     assert _map(LabelMap(["ignore", "road", "car", "sky"], {}, RUN), 0, 1, 2, 3) == [255, 0, 1, 2]
 
