@@ -3,8 +3,6 @@
 import logging
 import math
 import os
-import resource
-import sys
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +22,7 @@ from lightning_app.callbacks.monitor_check import MonitorCheck
 from lightning_app.check.check_trainer import CheckTrainer
 from lightning_app.check.estimate import Estimate
 from lightning_app.check.wording import counted
+from lightning_app.memory import peak_memory
 from lightning_app.segmenter import Segmenter
 from strategies import Strategy
 
@@ -115,7 +114,7 @@ def try_steps(
         passes=passes(segmenter.strategy, steps, trainer.max_steps, len(clock.passed)),
         passing=_seconds_of_pass(data, [one for seconds in clock.passed for one in seconds]),
         passed_images=max(sum(map(len, clock.passed)) - 1, 1),
-        peak_memory=torch.cuda.max_memory_reserved() if is_cuda else _peak_of_process(),
+        peak_memory=peak_memory(trainer.strategy.root_device),
         memory=torch.cuda.mem_get_info()[1] if is_cuda else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         load=load,
     )
@@ -299,11 +298,6 @@ def _reading(streams: list[float], workers: int) -> float:
     """Returns the seconds in which the workers of all streams read a batch each."""
     processes = min(workers * len(streams), cores())
     return max(sum(streams) / max(processes, 1), *(seconds / max(workers, 1) for seconds in streams))
-
-
-def _peak_of_process() -> int:
-    # Linux counts kilobytes, macOS bytes.
-    return int(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) * (1 if sys.platform == "darwin" else 1024)
 
 
 @contextmanager
