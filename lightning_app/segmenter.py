@@ -241,10 +241,13 @@ class Segmenter(InferenceModule):
         data = getattr(self.trainer, "datamodule", None)
         if data is None or not hasattr(data, "target_images"):
             raise ValueError(f"{self._strategy.name} passes over the target: train it with a CrossDomainDataModule.")
+        # What shows progress can show this too, if it is one of ours.
+        passing = getattr(self.trainer.progress_bar_callback, "passing", iter)
+        batches = TargetBatches(data.target_images(), self, self.windows, passing)
         self.eval()
         # The last one comes behind the training step, and so outside of its precision.
         with torch.no_grad(), self.trainer.precision_plugin.train_step_context():
-            self._strategy.refresh(self._network, TargetBatches(data.target_images(), self, self.windows), step)
+            self._strategy.refresh(self._network, batches, step)
         self.train()
 
     def step_at(self, index: int) -> Step:
@@ -278,7 +281,8 @@ class Segmenter(InferenceModule):
 
     def _log_step(self, terms: dict[str, Tensor], total: Tensor) -> None:
         # Lightning writes the log in the same steps; building these dicts in others would be for nothing.
-        if (self.global_step + 1) % getattr(self.trainer, "log_every_n_steps", 1) == 0:
+        every = getattr(self.trainer, "log_every_n_steps", 1) or math.inf  # 0 is never
+        if (self.global_step + 1) % every == 0:
             sizes = {f"train/loss/{name}": value for name, value in terms.items()}
             rates = {f"train/lr/{group['name']}": float(group["lr"]) for group in self._optimizer.param_groups}
             told = {f"train/{name}": value for name, value in self.step.logged.items()}

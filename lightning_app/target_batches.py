@@ -1,6 +1,6 @@
 """The target images that a strategy passes over between two steps."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from lightning.pytorch import LightningModule
 
@@ -15,16 +15,24 @@ class TargetBatches:
         images: whole images, as workers hand them over.
         module: where they go.
         windows: how large images are cut and scaled; None hands them out as they are.
+        passing: begins a pass over the images: what shows progress yields them one by one.
     """
 
-    def __init__(self, images: Iterable[DomainBatch], module: LightningModule, windows: Windows | None) -> None:
+    def __init__(
+        self,
+        images: Iterable[DomainBatch],
+        module: LightningModule,
+        windows: Windows | None,
+        passing: Callable[[Iterable[DomainBatch]], Iterator[DomainBatch]] = iter,
+    ) -> None:
         self._images = images
         self._module = module
         self._windows = windows
+        self._passing = passing
 
     def __iter__(self) -> Iterator[DomainBatch]:
         """Reads the images as they are asked for."""
-        for whole in self._images:
+        for whole in self._passing(self._images):
             height, width = whole["image"].shape[-2:]
             for rows, columns in window_places(height, width, self._windows):
                 piece: DomainBatch = {**whole, "image": whole["image"][..., rows, columns]}
