@@ -9,16 +9,17 @@ from collections.abc import Sequence
 from datetime import datetime
 from difflib import get_close_matches
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import Any, NoReturn, cast
 
 import yaml
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningDataModule
-from lightning.pytorch.callbacks import ModelCheckpoint
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch import Callback, LightningDataModule, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.utilities import rank_zero_info
 from lightning_utilities.core.rank_zero import rank_zero_only
+from rich.console import Console
 
 import datamodules.presets  # noqa: F401 - short names
 from datamodules import (  # noqa: F401 - short names
@@ -33,8 +34,12 @@ from lightning_app.callbacks.last_checkpoint import LastCheckpoint
 from lightning_app.callbacks.monitor_check import MonitorCheck
 from lightning_app.callbacks.part_table import PartTable
 from lightning_app.callbacks.prediction_writer import PredictionWriter
+from lightning_app.callbacks.progress_lines import ProgressLines
 from lightning_app.callbacks.run_record import RunRecord
+from lightning_app.callbacks.run_table import RunTable
 from lightning_app.callbacks.score_table import ScoreTable
+from lightning_app.callbacks.throughput import Throughput
+from lightning_app.callbacks.training_bar import TrainingBar
 from lightning_app.callbacks.transfer_guard import TransferGuard
 from lightning_app.mistakes import explain
 from lightning_app.network import NetworkSpec
@@ -95,6 +100,8 @@ class CommandLine(LightningCLI):
                 "checkpoint.enable_version_counter": False,
                 "checkpoint.auto_insert_metric_name": False,
                 "data": {"class_path": "datamodules.CrossDomainDataModule"},
+                # Our tables show what trains, where Lightning's shows our attributes.
+                "trainer.enable_model_summary": False,
             }
         )
         parser.add_argument("--predictions.folder", type=str | None, default=None, help="Default: in the run's folder.")
@@ -106,6 +113,11 @@ class CommandLine(LightningCLI):
         parser.link_arguments("seed_everything", "data.init_args.seed", compute_fn=int)
         parser.link_arguments("data.classes", "model.classes", apply_on="instantiate")
         parser.link_arguments("data.channels", "model.in_channels", apply_on="instantiate")
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: ArgsType) -> None:
+        """Parses, and keeps what was typed."""
+        self.command = ["lightning", *map(str, sys.argv[1:] if args is None else args)]
+        super().parse_arguments(parser, args)
 
     def _parse_ckpt_path(self) -> None:
         """Replaces Lightning's merge of hyper-parameters: ``before_instantiate_classes`` reads the checkpoint."""
@@ -156,6 +168,14 @@ class CommandLine(LightningCLI):
         data.channels = spec.in_channels
         data.classes = data.get("classes") or spec.classes
         self.expected_classes = spec.classes
+
+    def instantiate_trainer(self, **settings: Any) -> Trainer:  # noqa: ANN401 - as Lightning's
+        """Makes the trainer; a progress bar of the config takes the place of ours."""
+        given = self.config_init[self.subcommand].trainer.callbacks
+        if any(isinstance(callback, ProgressBar) for callback in (given if isinstance(given, list) else [given])):
+            own = self.trainer_defaults["callbacks"]
+            self.trainer_defaults["callbacks"] = [one for one in own if not isinstance(one, ProgressBar)]
+        return super().instantiate_trainer(**settings)
 
     def after_instantiate_classes(self) -> None:
         """Tells W&B what it will log, and refuses to score a network on other classes than its own."""
@@ -238,15 +258,21 @@ class CommandLine(LightningCLI):
 
     def _own_callbacks(self) -> list[Callback]:
         settings = self.settings
+        throughput = Throughput()
         callbacks: list[Callback] = [ScoreTable(str(self.folder))]
         if self.subcommand == "fit":
             last = LastCheckpoint(settings.checkpoint.dirpath)
-            callbacks += [MonitorCheck(), PartTable(), RunRecord(self.folder, self.recorded), last, GracefulStop(last)]
+            record = RunRecord(self.folder, self.recorded, self.command, throughput)
+            callbacks += [MonitorCheck(), throughput, record, RunTable(record), PartTable(), last, GracefulStop(last)]
             callbacks += self._transfer_guard()
         if self.subcommand == "predict":
             wanted = settings.predictions
             folder = wanted.folder or str(self.folder / "predictions")
             callbacks.append(PredictionWriter(folder, wanted.overlays, wanted.probabilities))
+        if settings.trainer.enable_progress_bar is not False:
+            # Rich takes FORCE_COLOR for a terminal, which servers of tests set: a file would be full of bars.
+            terminal = sys.stdout.isatty() and Console().is_interactive
+            callbacks.append(TrainingBar(throughput) if terminal else ProgressLines(throughput))
         return callbacks
 
     def _transfer_guard(self) -> list[Callback]:
