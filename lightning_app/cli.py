@@ -17,6 +17,7 @@ COMMANDS = {
     "test": "score the test images of both domains",
     "predict": "write masks and overlays for a folder of images",
     "check": "read all files before a run and report what must be mended",
+    "compare": "put runs side by side on one page: scores, what is noise, curves, pictures",
     "strategies": "list the methods: what each needs and costs, and its paper",
     "workspace": "make a view of a W&B project with the curves, pictures and tables of its runs",
     "demo": "source → target on generated streets, in three minutes",
@@ -66,6 +67,11 @@ def main(args: Sequence[str] | None = None) -> None:
     for path in _config_files(arguments):
         _check_yaml(path)
 
+    if command == "compare":  # reads what runs left, and needs neither torch nor what the working directory holds
+        from lightning_app.commands.compare import main as compare
+
+        compare(arguments[1:])
+        return
     _check_packages()
     # A console script does not put the working directory on the path, and `class_path: my_file.MyMethod` needs it.
     if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds strings
