@@ -33,7 +33,7 @@ def main(args: Sequence[str]) -> None:
     parser.add_argument("--csv", type=Path, help="the scores as CSV, a row a method; default: beside the page")
     parser.add_argument(
         "--baseline",
-        help="a run of the method that the others are compared with; default: source-only, the best where there are several",
+        help="a run of the method that the others are compared with; default: the best source-only one",
     )
     options = parser.parse_args(args)
     # Reads tables and draws: not before the arguments are right.

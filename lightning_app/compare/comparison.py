@@ -1,7 +1,6 @@
 """All that is said about some runs: on the page, in Markdown, in CSV and in the terminal."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from statistics import mean
@@ -23,35 +22,34 @@ _DATA = ("data.source", "data.target", "data.classes", "data.label_map")
 _MADE_BY = ("git", "packages", "hardware", "python", "precision", "world_size", "steps", "batch")
 
 
-@dataclass
 class Comparison:
     """Runs on the same pair of domains, by method.
 
     Args:
-        runs: the runs.
+        runs: the runs, at least one.
         baseline_run: name of a run of the method that the others are compared with; by default the source-only method
             with the highest target mIoU.
+
+    Attributes:
+        methods: the methods, by target mIoU.
+        stage: what all scores are of: one of ``STAGES``.
+        lower: the source-only method, if there is one.
+        upper: fine-tuning on all target labels, if there is such a method.
+        baseline: the method that the others are compared with, if there is one.
 
     Raises:
         ValueError: if the runs are of different domains or classes, or none is of the baseline's name.
     """
 
-    runs: Sequence[Run]
-    baseline_run: str | None = None
-    methods: list[Method] = field(init=False)
-    stage: str = field(init=False)
-    lower: Method | None = field(init=False)
-    baseline: Method | None = field(init=False)
-    upper: Method | None = field(init=False)
-
-    def __post_init__(self) -> None:
-        _refuse_different_data(self.runs)
-        self.stage = _common_stage(self.runs)
-        self.methods = sorted(methods_of(self.runs), key=lambda method: -self.target_miou(method))
+    def __init__(self, runs: Sequence[Run], baseline_run: str | None = None) -> None:
+        _refuse_different_data(runs)
+        self.runs = runs
+        self.stage = _common_stage(runs)
+        self.methods = sorted(methods_of(runs), key=lambda method: -self.target_miou(method))
         # Of several bounds the highest: the hardest to beat, the farthest to reach.
         self.lower = next((one for one in self.methods if one.strategy == "SourceOnly" and not one.labels), None)
-        self.baseline = self._named_baseline() if self.baseline_run is not None else self.lower
         self.upper = next((one for one in self.methods if _is_fine_tuning_on_all(one)), None)
+        self.baseline = self.lower if baseline_run is None else self._method_of(baseline_run)
 
     @property
     def groups(self) -> dict[int | None, list[Method]]:
@@ -62,9 +60,11 @@ class Comparison:
     @property
     def classes(self) -> list[str]:
         """The classes that any run was scored on, in their order."""
-        scores = [run.scores.get(self.stage, {}).get(domain, {}) for run in self.runs for domain in ("target", "source")]
+        scores = [
+            run.scores.get(self.stage, {}).get(domain, {}) for run in self.runs for domain in ("target", "source")
+        ]
         scored = dict.fromkeys(name for one in scores for name in one if name.startswith("IoU "))
-        named = next((run.record["classes"] for run in self.runs if "classes" in run.record), [])
+        named: list[str] = next((run.record["classes"] for run in self.runs if "classes" in run.record), [])
         return list(dict.fromkeys([*map(str, named), *(name.removeprefix("IoU ") for name in scored)]))
 
     def target_miou(self, method: Method) -> float:
@@ -94,7 +94,9 @@ class Comparison:
         own, base = (one.scores(self.stage, "target") for one in (method, baseline))
         if not own or not base:
             return None
-        samples = [[self._samples[run.name] for run in one.runs if run.name in self._samples] for one in (method, baseline)]
+        samples = [
+            [self._samples[run.name] for run in one.runs if run.name in self._samples] for one in (method, baseline)
+        ]
         complete = all(len(some) == len(one.runs) for some, one in zip(samples, (method, baseline), strict=True))
         over_images = interval_over_images(np.stack(samples[0]), np.stack(samples[1])) if complete else None
         return Difference(mean(own) - mean(base), over_images, interval_over_seeds(own, base))
@@ -134,7 +136,9 @@ class Comparison:
             notes.append("No share of the gap: that takes FineTune with --data.labels all, from the source-only run.")
         others = [run.name for run in self.runs if self.stage in run.images and run.name not in self._samples]
         if others:
-            notes.append(f"Other images than those of most runs were scored in {_some(others)}: no intervals over images.")
+            notes.append(
+                f"Other images than those of most runs were scored in {_some(others)}: no intervals over images."
+            )
         return notes
 
     @cached_property
@@ -155,8 +159,7 @@ class Comparison:
             ]
         )
 
-    def _named_baseline(self) -> Method:
-        place = str(self.baseline_run)
+    def _method_of(self, place: str) -> Method:
         for method in self.methods:
             if any(run.name == place or _same_folder(run.name, place) for run in method.runs):
                 return method

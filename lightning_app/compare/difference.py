@@ -21,7 +21,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """``better`` or ``worse`` if no interval holds 0, ``not distinguishable`` if one does, ``unknown`` without any."""
+        """``better`` or ``worse`` if no interval holds 0, ``not distinguishable`` if one does, else ``unknown``."""
         intervals = [one for one in (self.over_images, self.over_seeds) if one is not None]
         if not intervals:
             return "unknown"

@@ -43,14 +43,15 @@ def bars(comparison: Comparison) -> dict[str, str]:
         if over and baseline is None:
             continue
         figure = go.Figure()
-        # From the bottom up: the first is on top, as in the legend.
-        for index, method in reversed(list(enumerate(comparison.methods))):
+        for index, method in enumerate(comparison.methods):
             if over and method is baseline:
                 continue
             names, values, errors = [], [], []
             for name in comparison.classes:
                 own = method.scores(comparison.stage, domain, f"IoU {name}")
-                base = [0.0] if not over or baseline is None else baseline.scores(comparison.stage, domain, f"IoU {name}")
+                base = (
+                    [0.0] if not over or baseline is None else baseline.scores(comparison.stage, domain, f"IoU {name}")
+                )
                 if own and base:
                     names.append(_text(name))
                     values.append(round(100 * (mean(own) - mean(base)), 2))
@@ -62,18 +63,23 @@ def bars(comparison: Comparison) -> dict[str, str]:
                     orientation="h",
                     name=_text(method.name),
                     marker_color=_color(index),
-                    error_x={"array": errors, "thickness": 1, "width": 2} if any(errors) else None,
+                    error_x={"array": errors, "thickness": 1.2, "width": 2, "color": "#7f8890"}
+                    if any(errors)
+                    else None,
                     hovertemplate="%{y}: %{x:.1f}<extra>%{fullData.name}</extra>",
                 )
         if figure.data:
             bars_of_class = len(figure.data)
             figure.update_layout(
-                height=160 + len(comparison.classes) * (11 * bars_of_class + 12),
+                height=140 + 20 * bars_of_class + len(comparison.classes) * (11 * bars_of_class + 12),
                 barmode="group",
                 bargap=0.25,
                 xaxis_title="percentage points of IoU" if over else "IoU in percent",
-                yaxis={"type": "category", "autorange": "reversed", "categoryarray": list(map(_text, comparison.classes))},
-                legend_traceorder="reversed",
+                yaxis={
+                    "type": "category",
+                    "autorange": "reversed",
+                    "categoryarray": list(map(_text, comparison.classes)),
+                },
             )
             drawn[title] = _json(figure)
     return drawn
@@ -147,8 +153,11 @@ def _thinned(curve: Curve) -> Curve:
 
 
 def _with_axes(figure: go.Figure, name: str) -> go.Figure:
+    lines = len({one.legendgroup for one in figure.data})  # in the legend of a narrow page
     return figure.update_layout(
-        height=420, xaxis_title="step", yaxis_title=_text(f"{name}, percent" if _scale(name) == 100 else name)
+        height=380 + 14 * lines,
+        xaxis_title="step",
+        yaxis_title=_text(f"{name}, percent" if _scale(name) == 100 else name),
     )
 
 
@@ -188,7 +197,7 @@ def _json(figure: go.Figure) -> str:
     figure.update_layout(
         template="none",
         margin={"l": 60, "r": 16, "t": 16, "b": 48},
-        legend={"orientation": "h", "y": -0.16, "yanchor": "top", "x": 0},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0},
         hovermode="closest",
         dragmode=False,
         paper_bgcolor="rgba(0,0,0,0)",

@@ -1,6 +1,7 @@
 """The comparison as one HTML file."""
 
 import json
+import re
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,9 +37,10 @@ def write_page(comparison: Comparison, command: str, path: Path) -> None:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["breakable"] = _breakable
     classes = comparison.classes
     pictures = panels(comparison.methods)
-    charts = {"curves": curves(comparison), "bars": bars(comparison)}
+    charts: dict[str, dict[str, Any]] = {"curves": curves(comparison), "bars": bars(comparison)}
     text = environment.get_template("page.html").render(
         command=command,
         made=f"{datetime.now():%Y-%m-%d %H:%M}, Segue {__version__}",
@@ -59,11 +61,18 @@ def write_page(comparison: Comparison, command: str, path: Path) -> None:
         pictures=pictures,
         pictures_json=_script({**pictures, "methods": [method.name for method in comparison.methods]}),
         seeds=max(len(method.runs) for method in comparison.methods),
-        legend=[(name, "rgb({}, {}, {})".format(*color)) for name, color in zip(classes, class_colors(classes), strict=True)],
+        legend=[
+            (name, "rgb({}, {}, {})".format(*color)) for name, color in zip(classes, class_colors(classes), strict=True)
+        ],
         plotly=Markup(get_plotlyjs().replace("</script", "<\\/script")),
     )
     # Names of files may hold bytes that are no text.
     path.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def _breakable(name: str) -> Markup:
+    """Returns a name that may be broken between its words, as in ``AdversarialAlignment`` or ``model.strategy``."""
+    return Markup("<wbr>").join(re.split(r"(?<=[a-z])(?=[A-Z])|(?<=[._/])|(?=\()", name))
 
 
 def _rows(comparison: Comparison, methods: list[Method]) -> list[dict[str, Any]]:

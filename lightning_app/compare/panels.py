@@ -42,7 +42,9 @@ def panels(methods: Sequence[Method], budget: int = BUDGET) -> dict[str, Any]:
             try:
                 key, address = _embedded(path, layer in _MASKS)
             except OSError as error:
-                run.missing.append(Missing(f"{path.name} of the pictures ({error})", "draw it again by `lightning fit`"))
+                run.missing.append(
+                    Missing(f"{path.name} of the pictures ({error})", "draw it again by `lightning fit`")
+                )
                 continue
             cells[layer] = key
             if key not in files:

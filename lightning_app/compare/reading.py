@@ -13,7 +13,7 @@ import yaml
 
 from lightning_app.compare.image_counts import ImageCounts
 from lightning_app.compare.method import learning_settings
-from lightning_app.compare.run import STAGES, Curve, Missing, Picture, Run, dotted, strategy_name
+from lightning_app.compare.run import STAGES, Curve, Missing, Picture, Run, dotted, labels_asked, strategy_name
 
 Content = TypeVar("Content")
 
@@ -49,20 +49,24 @@ def read_run(folder: Path) -> Run:
     """
     reader = _Reader(folder)
     run = reader.run
-    run.record = reader.read("run.json", _read_record, reader.never("written when `lightning fit` begins")) or {}
+    run.record = reader.read("run.json", _read_record, f"written when `lightning fit` begins; {_AGAIN}") or {}
     run.labels = run.record.get("labels_used")
     if run.labels is None and (folder / "splits.yaml").is_file():
         run.labels = _labels_in(folder / "splits.yaml")
+    if run.labels is None:
+        run.labels = labels_asked(run.config)
     for stage in STAGES:
-        scores = reader.read(f"{stage}.csv", _read_scores, reader.again(stage))
-        counts = reader.read(f"images_{stage}.csv", _read_counts, reader.again(stage))
+        # Where there are test scores nobody misses the others.
+        mend = reader.scored_again() if stage == "test" else None
+        scores = reader.read(f"{stage}.csv", _read_scores, mend)
+        counts = reader.read(f"images_{stage}.csv", _read_counts, mend)
         if scores:
             run.scores[stage] = scores
         if counts:
             run.images[stage] = counts
-    run.curves = reader.read("metrics", _read_curves, reader.never("written by the CSVLogger, which is the default")) or {}
+    run.curves = reader.read("metrics", _read_curves, f"written by the CSVLogger, which is the default; {_AGAIN}") or {}
     run.pictures = (
-        reader.read("pictures/last/panel.json", _read_panel, reader.never("drawn at each validation of `lightning fit`"))
+        reader.read("pictures/last/panel.json", _read_panel, f"drawn at each validation of `lightning fit`; {_AGAIN}")
         or []
     )
     return run
@@ -84,31 +88,27 @@ class _Reader:
         settings = dotted(config)
         self.run = Run(str(folder), settings, _origin(settings))
 
-    def read(self, name: str, how: Callable[[Path], Content], mend: str) -> Content | None:
-        """Returns the content of a file, or None after noting why there is none."""
+    def read(self, name: str, how: Callable[[Path], Content], mend: str | None) -> Content | None:
+        """Returns the content of a file, or None after noting why there is none, and the mend if it will be missed."""
         path = self.folder / name
         if not path.exists():
-            self.run.missing.append(Missing(name, mend))
+            if mend is not None:
+                self.run.missing.append(Missing(name, mend))
             return None
         try:
             return how(path)
         # A killed run may leave half a file; the other runs are to be compared all the same.
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            self.run.missing.append(Missing(f"{name} (unreadable: {type(error).__name__}: {error})", mend))
+            what = f"{name} (unreadable: {type(error).__name__}: {error})"
+            self.run.missing.append(Missing(what, mend or "take the file away"))
             return None
 
-    def again(self, stage: str) -> str:
-        """Returns the command that scores the run again."""
-        checkpoints = self.folder / "checkpoints"
-        if stage == "fit":
-            return f"lightning fit --config {self.folder}/config.yaml --ckpt_path {checkpoints}/last.ckpt"
-        return f"lightning {stage} --config {self.folder}/config.yaml --ckpt_path {checkpoints}/last.ckpt"
-
-    def never(self, when: str) -> str:
-        """Returns why a file cannot be had without training again."""
-        return f"{when}; train again to have it"
+    def scored_again(self) -> str:
+        """Returns the command that scores the run."""
+        return f"lightning test --config {self.folder}/config.yaml --ckpt_path {self.folder}/checkpoints/last.ckpt"
 
 
+_AGAIN = "train again to have it"
 _FOREIGN = "is no run of Segue: its config.yaml has no model and data."
 
 

@@ -106,3 +106,13 @@ def strategy_name(config: dict[str, Any]) -> str:
         names.append(config[key].rpartition(".")[-1])
         key += ".base"
     return "(".join(names) + ")" * (len(names) - 1) if names else "none"
+
+
+def labels_asked(config: dict[str, Any]) -> int | None:
+    """Returns how many target labels a dotted config asks for; None for all of them, or a file of names."""
+    labels = config.get("data.labels", "none")
+    if labels == "none":
+        return 0
+    if isinstance(labels, list):
+        return len(labels)
+    return labels if isinstance(labels, int) else None

@@ -106,6 +106,8 @@ def interval_over_seeds(method: Sequence[float], baseline: Sequence[float]) -> I
     difference, variance = mean(method) - mean(baseline), sum(variances)
     if variance == 0:
         return Interval(difference, difference)
-    freedom = variance**2 / sum(one**2 / (len(seeds) - 1) for one, seeds in zip(variances, (method, baseline), strict=True))
+    freedom = variance**2 / sum(
+        one**2 / (len(seeds) - 1) for one, seeds in zip(variances, (method, baseline), strict=True)
+    )
     half = float(stdtrit(freedom, 0.5 + LEVEL / 2)) * variance**0.5
     return Interval(difference - half, difference + half)

@@ -69,7 +69,8 @@ def percent(values: Sequence[float]) -> str:
 
 def points(value: float) -> str:
     """Writes a difference of two shares, in percentage points."""
-    return f"{100 * value:+.1f}".replace("-", "−")
+    rounded = round(100 * value, 1)
+    return f"{rounded:+.1f}".replace("-", "−") if rounded else "0.0"
 
 
 def interval(interval: Interval | None) -> str:
@@ -116,7 +117,9 @@ def summary(comparison: Comparison) -> list[str]:
             f"{comparison.image_count:,} target images nor, with two seeds or more, over seeds."
         )
     if len(comparison.groups) > 1:
-        sentences.append("Methods with different numbers of target labels are no rivals: each number has its own table.")
+        sentences.append(
+            "Methods with different numbers of target labels are no rivals: each number has its own table."
+        )
     return sentences
 
 
@@ -128,16 +131,18 @@ def markdown(comparison: Comparison) -> str:
         lines += _markdown_table(COLUMNS, [list(cells(comparison, method).values()) for method in methods])
     deltas = {method.name: comparison.class_deltas(method) for method in comparison.methods}
     if any(deltas.values()):
-        lines += ["", f"## Target IoU by class over the baseline's, percentage points", ""]
+        lines += ["", "## Target IoU by class over the baseline's, percentage points", ""]
         rows = [
-            [name, *(points(own[one]) if one in own else "–" for one in comparison.classes)] for name, own in deltas.items()
+            [name, *(points(own[one]) if one in own else "–" for one in comparison.classes)]
+            for name, own in deltas.items()
         ]
         lines += _markdown_table(["method", *comparison.classes], rows)
     if comparison.settings:
         names = [method.name for method in comparison.methods]
         lines += ["", "## Settings that differ", ""]
         lines += _markdown_table(
-            ["setting", *names], [[key, *(value or "–" for value in values)] for key, values in comparison.settings.items()]
+            ["setting", *names],
+            [[key, *(value or "–" for value in values)] for key, values in comparison.settings.items()],
         )
     return "\n".join(lines) + "\n"
 
@@ -168,7 +173,11 @@ def write_csv(comparison: Comparison, path: Path) -> None:
                     [
                         *("" if method.labels is None else method.labels, method.name),
                         *(" ".join(run.name for run in method.runs), stage),
-                        *(number for _, domain in numbers for number in _mean_and_deviation(method.scores(stage, domain))),
+                        *(
+                            number
+                            for _, domain in numbers
+                            for number in _mean_and_deviation(method.scores(stage, domain))
+                        ),
                         *(comparison.gap_closed(method), "" if difference is None else difference.value),
                         *(end for one in intervals for end in (("", "") if one is None else (one.low, one.high))),
                         verdict(comparison, method),
@@ -183,6 +192,7 @@ def print_tables(comparison: Comparison, console: Console) -> None:
     """Shows the tables in the terminal."""
     for labels, methods in comparison.groups.items():
         table = Table(*COLUMNS, title=heading(labels), title_justify="left")
+        table.columns[0].overflow = "fold"
         for column in table.columns[1:]:
             column.justify = "right"
         table.columns[COLUMNS.index("verdict")].justify = "left"
@@ -206,6 +216,8 @@ def _mean_and_deviation(values: Sequence[float]) -> tuple[float | str, float | s
 
 def _markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     def line(texts: Sequence[str]) -> str:
-        return "| " + " | ".join(" ".join(text.replace("|", "\\|").replace("<", "&lt;").split()) for text in texts) + " |"
+        return (
+            "| " + " | ".join(" ".join(text.replace("|", "\\|").replace("<", "&lt;").split()) for text in texts) + " |"
+        )
 
     return [line(columns), "|" + "---|" * len(columns), *(line(row) for row in rows)]

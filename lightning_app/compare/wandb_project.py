@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from lightning_app.compare.run import Curve, Missing, Run, dotted
+from lightning_app.compare.run import Curve, Missing, Run, dotted, labels_asked
 
 _LOGGED = {"test": "test", "val": "fit"}
 """Stage by the first part of what was logged: the last validation of a fit is all that a summary keeps."""
 _SCORES = {"miou": "mIoU", "pixel_accuracy": "pixel accuracy", "dice": "Dice"}
+_RECORD = "record."
+"""Before the keys of ``run.json`` in the config."""
 _HISTORY = 500
 """Points of a curve that are asked for."""
 
@@ -43,10 +45,16 @@ def read_project(project: str, api: Any = None) -> list[Run]:  # noqa: ANN401 - 
 
 
 def _read(found: Any) -> Run:  # noqa: ANN401 - wandb's run is untyped
-    config, summary = dotted(dict(found.config)), dict(found.summary)
-    run = Run(f"{found.name} ({found.id})", config)
-    for name, value in summary.items():
+    everything = dotted(dict(found.config))
+    config = {key: value for key, value in everything.items() if not key.startswith(_RECORD)}
+    record = {key.removeprefix(_RECORD): value for key, value in everything.items() if key.startswith(_RECORD)}
+    run = Run(
+        f"{found.name} ({found.id})", config, record=record, labels=record.get("labels_used", labels_asked(config))
+    )
+    for name, value in dict(found.summary).items():
         stage, domain, score = (*name.split("/", 2), "", "")[:3]
+        # A summary of several kinds: the last is what the folders hold too, the best by target labels is no score.
+        value = value.get("last") if hasattr(value, "get") else value
         if stage in _LOGGED and domain in ("source", "target") and isinstance(value, int | float):
             title = f"IoU {score.removeprefix('iou/')}" if score.startswith("iou/") else _SCORES.get(score)
             if title is not None:
