@@ -16,6 +16,7 @@ from rich.table import Table
 
 from benchmarks.accuracy_methods import ALONE, FEW, LOWER, METHODS, PAIRS, UPPER
 from lightning_app.command_line import run
+from lightning_app.compare.statistics import gap_closed
 from lightning_app.weight_files import read_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -170,21 +171,6 @@ def table(pair: str, rows: Sequence[Row], steps: int) -> Table:
                 f"{points:+.1f}" if alone else "–",
             )
     return shown
-
-
-def gap_closed(method: Sequence[float], lower: Sequence[float], upper: Sequence[float]) -> str:
-    """Returns (method − lower) / (upper − lower) of the means, or why there is none.
-
-    Args:
-        method: target mIoU of the seeds of a method.
-        lower: those of training on the source alone.
-        upper: those of fine-tuning on all target labels.
-    """
-    if not lower or not upper:
-        return "–"
-    gap = mean(upper) - mean(lower)
-    spread = max((stdev(seeds) if len(seeds) > 1 else 0.0) for seeds in (lower, upper))
-    return "no gap" if gap <= 2 * spread else f"{(mean(method) - mean(lower)) / gap:.2f}"
 
 
 def main(args: Sequence[str] | None = None) -> None:

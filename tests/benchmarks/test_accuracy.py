@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser
 from tiny import NETWORK
 
 from benchmarks import accuracy
-from benchmarks.accuracy import Row, gap_closed, main, plan, read_rows, table
+from benchmarks.accuracy import Row, main, plan, read_rows, table
 from benchmarks.accuracy_methods import (
     ALONE,
     CONTINUED,
@@ -32,15 +32,6 @@ from strategies import Strategy
 
 def row(method: str, seed: int, target: float, pair: str = "pair", validated: float = 0.0) -> Row:
     return Row(pair, method, seed, 10, 0, validated, 0.5, target, "lightning fit")
-
-
-def test_the_gap_is_closed_by_means() -> None:
-    assert gap_closed([0.5], [0.2], [0.8]) == "0.50"
-    assert gap_closed([0.4, 0.6], [0.1, 0.3], [0.9, 0.7]) == "0.50"
-    assert gap_closed([0.1], [0.2], [0.8]) == "-0.17"
-    # 0.2 apart; the seeds of the lower bound spread by 0.14.
-    assert gap_closed([0.4], [0.3, 0.5], [0.6, 0.6]) == "no gap"
-    assert gap_closed([0.4], [], [0.6]) == "–"
 
 
 def test_every_method_gets_a_seed_and_the_best_four_without_labels_all_by_validation() -> None:

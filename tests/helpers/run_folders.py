@@ -13,7 +13,19 @@ from PIL import Image
 
 from lightning_app.pictures import class_colors, colorize
 
-CLASSES = ["Sky", "Building", "Pole", "Road", "Pavement", "Tree", "SignSymbol", "Fence", "Car", "Pedestrian", "Bicyclist"]
+CLASSES = [
+    "Sky",
+    "Building",
+    "Pole",
+    "Road",
+    "Pavement",
+    "Tree",
+    "SignSymbol",
+    "Fence",
+    "Car",
+    "Pedestrian",
+    "Bicyclist",
+]
 Photograph = tuple[str, str, NDArray[np.uint8], NDArray[np.uint8]]
 """Domain, name, image (H, W, 3), mask (H, W)."""
 
