@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: help setup demo test lint types check bench accuracy clean
+.PHONY: help setup demo test test-browser lint types check bench accuracy clean
 
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 setup: $(INSTALLED)  ## make .venv with everything in it
 
@@ -23,8 +23,11 @@ demo: setup  ## train on generated streets, fall on another look, adapt; a table
 	$(BIN)/lightning demo
 
 test: setup  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone" --numprocesses auto --maxprocesses 4 --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone and not browser" --numprocesses auto --maxprocesses 4 --dist loadscope
 	$(BIN)/python -m pytest -m alone
+
+test-browser: setup  ## click through the page of `lightning compare` in a headless Chromium, where there is one
+	$(BIN)/python -m pytest -m browser
 
 lint: setup  ## check style and spelling
 	$(BIN)/ruff check
