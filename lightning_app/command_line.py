@@ -29,6 +29,7 @@ from datamodules import (  # noqa: F401 - short names
     SyntheticStreets,
     TableDomain,
 )
+from lightning_app.callbacks.evaluation_record import EvaluationRecord
 from lightning_app.callbacks.graceful_stop import GracefulStop
 from lightning_app.callbacks.last_checkpoint import LastCheckpoint
 from lightning_app.callbacks.monitor_check import MonitorCheck
@@ -40,7 +41,10 @@ from lightning_app.callbacks.run_table import RunTable
 from lightning_app.callbacks.score_table import ScoreTable
 from lightning_app.callbacks.throughput import Throughput
 from lightning_app.callbacks.training_bar import TrainingBar
+from lightning_app.callbacks.training_panel import TrainingPanel
 from lightning_app.callbacks.transfer_guard import TransferGuard
+from lightning_app.callbacks.validation_panel import ValidationPanel
+from lightning_app.displays.displays import Displays
 from lightning_app.mistakes import explain
 from lightning_app.network import NetworkSpec
 from lightning_app.segmenter import Segmenter
@@ -142,7 +146,6 @@ class CommandLine(LightningCLI):
             _check_writable(self.folder)
         self._place_loggers()
         settings.trainer.enable_autolog_hparams = False  # RunRecord sends the whole config, the model's part in it
-        self.trainer_defaults["callbacks"] = self._own_callbacks()
         if "verbose" in settings:
             settings.verbose = False  # Lightning's table of the scores: ScoreTable has the names and the percent signs.
         if checkpoint is None:
@@ -170,12 +173,17 @@ class CommandLine(LightningCLI):
         self.expected_classes = spec.classes
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:  # noqa: ANN401 - as Lightning's
-        """Makes the trainer; a progress bar of the config takes the place of ours."""
+        """Makes the trainer with Segue's callbacks; a progress bar of the config takes the place of ours."""
+        displays = Displays(self.folder, self.model.classes)
+        own = self._own_callbacks(displays)
         given = self.config_init[self.subcommand].trainer.callbacks
         if any(isinstance(callback, ProgressBar) for callback in (given if isinstance(given, list) else [given])):
-            own = self.trainer_defaults["callbacks"]
-            self.trainer_defaults["callbacks"] = [one for one in own if not isinstance(one, ProgressBar)]
-        return super().instantiate_trainer(**settings)
+            own = [callback for callback in own if not isinstance(callback, ProgressBar)]
+        self.trainer_defaults["callbacks"] = own
+        trainer = super().instantiate_trainer(**settings)
+        if self.subcommand != "predict":
+            displays.connect(trainer.loggers)
+        return trainer
 
     def after_instantiate_classes(self) -> None:
         """Tells W&B what it will log, and refuses to score a network on other classes than its own."""
@@ -256,11 +264,14 @@ class CommandLine(LightningCLI):
             loggers.append(_namespace(csv, save_dir=folder, name="metrics", flush_logs_every_n_steps=50))
         trainer.logger = loggers
 
-    def _own_callbacks(self) -> list[Callback]:
+    def _own_callbacks(self, displays: Displays) -> list[Callback]:
         settings = self.settings
         throughput = Throughput()
         callbacks: list[Callback] = [ScoreTable(str(self.folder))]
+        if self.subcommand != "predict":
+            callbacks += [EvaluationRecord(self.folder, displays), ValidationPanel(displays)]
         if self.subcommand == "fit":
+            callbacks.append(TrainingPanel(displays))
             last = LastCheckpoint(settings.checkpoint.dirpath)
             record = RunRecord(self.folder, self.recorded, self.command, throughput)
             callbacks += [MonitorCheck(), throughput, record, RunTable(record), PartTable(), last, GracefulStop(last)]
