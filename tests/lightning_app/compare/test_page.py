@@ -1,5 +1,7 @@
 """The page and its pictures, as far as they can be read without a browser; ``test_browser.py`` clicks."""
 
+import base64
+import io
 import json
 import re
 import subprocess
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 from run_folders import CLASSES, write_run
 
@@ -16,6 +19,7 @@ from lightning_app.cli import main
 from lightning_app.compare.method import methods_of
 from lightning_app.compare.panels import panels
 from lightning_app.compare.reading import read_runs
+from lightning_app.pictures import class_colors, colorize
 
 STRANGE = "</script><script>alert('x')</script><b>&"
 PHOTOGRAPH = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
@@ -46,6 +50,10 @@ class Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         self.within = ""
+
+
+def embedded(address: str) -> NDArray[np.uint8]:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(address.partition(",")[2]))))
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +121,9 @@ def test_pictures_are_embedded_once_and_masks_as_they_are(made: Path) -> None:
     assert len({one["truth"] for one in cells}) == len({one["image"] for one in cells}) == 1
     assert len({one["prediction"] for one in cells}) > 1
     assert found["left_out"] == 0
+    assert np.array_equal(
+        embedded(found["files"][cells[0]["truth"]]), colorize(MASK, class_colors([STRANGE, *CLASSES[1:]]))
+    )
 
 
 def test_a_page_that_would_be_too_large_keeps_the_first_seeds(made: Path) -> None:
@@ -129,7 +140,9 @@ def test_large_cells_are_made_smaller(tmp_path: Path) -> None:
     (run / "pictures/last/target_0_truth.webp").unlink()
     methods = methods_of(read_runs([run]))
     found = panels(methods)
-    assert list(found["images"][0]["cells"]["0"]["0"]) == ["image", "prediction", "difference", "confidence"]
+    cells = found["images"][0]["cells"]["0"]["0"]
+    assert list(cells) == ["image", "prediction", "difference", "confidence"]
+    assert embedded(found["files"][cells["image"]]).shape == (320, 640, 3)
     assert "target_0_truth.webp" in methods[0].runs[0].missing[-1].what
 
 
