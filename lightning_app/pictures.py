@@ -7,7 +7,6 @@ from itertools import zip_longest
 from typing import Any
 
 import numpy as np
-from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
@@ -191,6 +190,8 @@ def paint_map(values: NDArray[np.floating[Any]]) -> RGBArray:
     Returns:
         (H, W, 3) uint8.
     """
+    from matplotlib import colormaps  # which takes a while, and most commands paint none
+
     colored: RGBArray = colormaps["viridis"](np.clip(values, 0, 1), bytes=True)[..., :3]
     return colored
 

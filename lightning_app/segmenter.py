@@ -421,7 +421,7 @@ class Segmenter(InferenceModule):
                 "source images are taken by the network for the target, and score otherwise than in the fit."
             )
         self.labels_used = max(described["labels_used"], self.labels_of_others)
-        self.loaded_step = checkpoint["global_step"]
+        self.loaded_step = checkpoint.get("global_step", 0)
         prefix = f"{described['inference_network']}."
         plain = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
         others = {k: v for k, v in self.state_dict().items() if not k.startswith("network.")}

@@ -12,7 +12,6 @@ from rich.console import Console
 
 from lightning_app.calibration import BINS
 from lightning_app.displays.display import Display
-from lightning_app.figures import confusion_figure, iou_figure, reliability_figure
 from lightning_app.image_scores import ImageScore
 from lightning_app.metrics import Scores
 from lightning_app.segmenter import Segmenter
@@ -100,6 +99,7 @@ class EvaluationRecord(Callback):
     def _show(self, trainer: Trainer, pl_module: LightningModule, prefix: str, last: bool) -> None:
         assert isinstance(pl_module, Segmenter)
         worst = _worst(pl_module)
+        prefix += _suffix(pl_module)
         if self._waits:
             self._waits, self._shown_at = False, time.monotonic()
             self._show_figures(pl_module, prefix, trainer.global_step)
@@ -113,6 +113,9 @@ class EvaluationRecord(Callback):
             Console().print(f"Worst target images by mIoU: {names}; all: {path}", soft_wrap=True, markup=False)
 
     def _show_figures(self, pl_module: Segmenter, prefix: str, step: int) -> None:
+        # Matplotlib takes a while, and a run may draw nothing.
+        from lightning_app.figures import confusion_figure, iou_figure, reliability_figure
+
         classes = pl_module.classes
         domains = {place: one for place, one in pl_module.scores.items() if "/" not in place}
         for domain, one in domains.items():
@@ -122,7 +125,7 @@ class EvaluationRecord(Callback):
 
     def _path(self, what: str, trainer: Trainer, pl_module: Segmenter) -> Path:
         assert trainer.state.fn is not None
-        return self.folder / f"{what}_{trainer.state.fn.value}{'_averaged' if pl_module.others else ''}.csv"
+        return self.folder / f"{what}_{trainer.state.fn.value}{_suffix(pl_module)}.csv"
 
     def _write(self, path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Writes a file whole or not at all; a disk that is full ends no training."""
@@ -138,6 +141,11 @@ class EvaluationRecord(Callback):
             with suppress(OSError):
                 part.unlink()
             rank_zero_warn(f"{path} could not be written: {error.strerror}. The run goes on without it.")
+
+
+def _suffix(pl_module: Segmenter) -> str:
+    """Keeps what an average of networks came to beside what the run itself reached."""
+    return "_averaged" if pl_module.others else ""
 
 
 def _printable(name: str) -> str:

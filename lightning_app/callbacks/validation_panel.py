@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from datamodules.batch import DomainBatch
-from lightning_app.displays.display import VALIDATION_PANEL, Display, PanelRow
+from lightning_app.displays.display import SCORED_PANEL, VALIDATION_PANEL, Display, PanelRow
 from lightning_app.displays.reduction import small_image, small_map, small_mask
 from lightning_app.segmenter import Segmenter
 
@@ -79,7 +79,8 @@ class ValidationPanel(Callback):
         if trainer.state.fn == "fit":
             self.display.panel(VALIDATION_PANEL, ordered, trainer.global_step)
         else:
-            self.display.panel("validate/panel", ordered, pl_module.loaded_step)
+            name = "validate_averaged/panel" if pl_module.others else SCORED_PANEL
+            self.display.panel(name, ordered, pl_module.loaded_step)
 
 
 def _chosen(loader: DataLoader[Any], trainer: Trainer) -> set[int]:

@@ -57,7 +57,7 @@ def read_run(folder: Path) -> Run:
         run.labels = labels_asked(run.config)
     for stage in STAGES:
         # Where there are test scores nobody misses the others.
-        mend = reader.scored_again() if stage == "test" else None
+        mend = reader.again("test") if stage == "test" else None
         scores = reader.read(f"{stage}.csv", _read_scores, mend)
         counts = reader.read(f"images_{stage}.csv", _read_counts, mend)
         if scores:
@@ -65,10 +65,10 @@ def read_run(folder: Path) -> Run:
         if counts:
             run.images[stage] = counts
     run.curves = reader.read("metrics", _read_curves, f"written by the CSVLogger, which is the default; {_AGAIN}") or {}
-    run.pictures = (
-        reader.read("pictures/last/panel.json", _read_panel, f"drawn at each validation of `lightning fit`; {_AGAIN}")
-        or []
-    )
+    # A fit without validations has those of a `lightning validate` that came after it.
+    panel, alone = "pictures/last/panel.json", "pictures/validate/panel.json"
+    panel = alone if not (folder / panel).exists() and (folder / alone).exists() else panel
+    run.pictures = reader.read(panel, _read_panel, reader.again("validate")) or []
     return run
 
 
@@ -103,9 +103,9 @@ class _Reader:
             self.run.missing.append(Missing(what, mend or "take the file away"))
             return None
 
-    def scored_again(self) -> str:
-        """Returns the command that scores the run."""
-        return f"lightning test --config {self.folder}/config.yaml --ckpt_path {self.folder}/checkpoints/last.ckpt"
+    def again(self, command: str) -> str:
+        """Returns the line by which a command scores the run."""
+        return f"lightning {command} --config {self.folder}/config.yaml --ckpt_path {self.folder}/checkpoints/last.ckpt"
 
 
 _AGAIN = "train again to have it"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:  # it takes a while to import, and a run without figures needs
 TableCell = str | float | int
 VALIDATION_PANEL = "val/panel"
 """The panel that every run has, of the same images, and that runs are compared by."""
+SCORED_PANEL = "validate/panel"
+"""The same of ``lightning validate``, whose checkpoint need not be the run's last."""
 
 
 @dataclass(frozen=True)

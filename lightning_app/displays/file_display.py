@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from lightning_app.displays.display import VALIDATION_PANEL, Display, PanelRow, TableCell
+from lightning_app.displays.display import SCORED_PANEL, VALIDATION_PANEL, Display, PanelRow, TableCell
 from lightning_app.displays.tiles import combined, tiles
 from lightning_app.pictures import class_colors, paint
 
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 QUALITY = 75
 """Of photographs and of what is laid over them; masks are stored without loss."""
 
+CELLS = {VALIDATION_PANEL: "last", SCORED_PANEL: "validate"}
+"""Panels whose single pictures are kept, and in which folder."""
+
 
 class FileDisplay(Display):
     """Writes into the folder ``pictures`` of a run.
 
-    A panel is ``<name>_<step>.png``, that of the validation ``step_<step>.png`` and, of the last validation, its
-    single pictures in ``last`` with ``panel.json``, which says what they are. A figure is ``<name>.png`` and a table
-    ``<name>.csv``, of the last time it was shown.
+    A panel is ``<name>_<step>.png``, that of the validation ``step_<step>.png``. Of the last validation its single
+    pictures are in ``last``, and those of ``lightning validate`` in ``validate``, with ``panel.json``, which says what
+    they are. A figure is ``<name>.png`` and a table ``<name>.csv``, of the last time it was shown.
 
     Args:
         folder: the run's folder; what is missing of it is made when there is something to show.
@@ -42,10 +45,10 @@ class FileDisplay(Display):
         picture = combined(rows, self.classes, self.colors)
         # Hardly larger than at the usual level, and written in a third of the time.
         self._write(f"{stem}_{step:06d}.png", lambda path: picture.save(path, format="png", compress_level=3))
-        if name == VALIDATION_PANEL:
-            self._write_cells(rows, step)
+        if name in CELLS:
+            self._write_cells(CELLS[name], rows, step)
 
-    def _write_cells(self, rows: Sequence[PanelRow], step: int) -> None:
+    def _write_cells(self, folder: str, rows: Sequence[PanelRow], step: int) -> None:
         described: list[dict[str, Any]] = []
         for index, row in enumerate(rows):
             cells: dict[str, str] = {}
@@ -53,7 +56,7 @@ class FileDisplay(Display):
                 cells[title] = f"{row.domain}_{index}_{title}.webp"
                 cell, lossless = Image.fromarray(paint(picture, self.colors)), title in row.masks
                 self._write(
-                    f"last/{cells[title]}",
+                    f"{folder}/{cells[title]}",
                     # Bound now: the loop goes on.
                     lambda path, cell=cell, lossless=lossless: cell.save(  # type: ignore[misc]  # no type for defaults
                         path, format="webp", quality=QUALITY, lossless=lossless
@@ -61,7 +64,7 @@ class FileDisplay(Display):
                 )
             described.append({"domain": row.domain, "name": row.name, "cells": cells})
         text = json.dumps({"step": step, "rows": described}, indent=2, ensure_ascii=False)
-        self._write("last/panel.json", lambda path: path.write_text(f"{text}\n", encoding="utf-8"))
+        self._write(f"{folder}/panel.json", lambda path: path.write_text(f"{text}\n", encoding="utf-8"))
 
     def figure(self, name: str, figure: "Figure", step: int) -> None:
         """Writes the figure in place of an earlier one."""

@@ -134,6 +134,13 @@ def test_a_page_that_would_be_too_large_keeps_the_first_seeds(made: Path) -> Non
     assert all("0" in seeds for image in found["images"] for seeds in image["cells"].values())
 
 
+def test_a_fit_without_validations_has_the_pictures_of_a_validation_afterwards(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", photographs=[("target", "one", PHOTOGRAPH, MASK)])
+    (run / "pictures/last").rename(run / "pictures/validate")
+    [picture] = read_runs([run])[0].pictures
+    assert picture.name == "one" and picture.cells["prediction"].is_file()
+
+
 def test_large_cells_are_made_smaller(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", photographs=[("target", "one", PHOTOGRAPH, MASK)])
     Image.fromarray(np.zeros((1000, 2000, 3), dtype=np.uint8)).save(run / "pictures/last/target_0_image.webp")

@@ -79,10 +79,13 @@ def test_the_cells_are_those_of_the_last_validation_and_training_leaves_them(tmp
     displays.panel("val/panel", [example_row(name="early")], 100)
     displays.panel("val/panel", [example_row(name="late")], 200)
     displays.panel("train/mixed", [example_row(name="1")], 300)
+    displays.panel("validate/panel", [example_row(name="scored")], 150)
     [row] = json.loads((tmp_path / "pictures/last/panel.json").read_text())["rows"]
     assert row["name"] == "late"
     assert {path.name for path in (tmp_path / "pictures").glob("*.png")} == {"step_000100.png", "step_000200.png"}
     assert (tmp_path / "pictures/train/mixed_000300.png").exists()
+    [row] = json.loads((tmp_path / "pictures/validate/panel.json").read_text())["rows"]
+    assert row["name"] == "scored"
 
 
 def test_tensorboard_shows_the_same(tmp_path: Path) -> None:
