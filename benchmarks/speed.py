@@ -13,6 +13,7 @@ from benchmarks.comparison import Comparison
 from benchmarks.gpu import gpu_steps
 from benchmarks.input_pipeline import CASES, input_pipeline
 from benchmarks.listing import listing
+from benchmarks.logging_cost import logging_cost
 from benchmarks.passes import passes
 from benchmarks.report import report
 from benchmarks.startup import startup
@@ -54,6 +55,13 @@ PARTS = {
         "Methods: a step over the passes that it needs, and over the reference's order of work (U-Net, resnet18)",
         passes,
         lambda pairs: passes(pairs, size=(64, 64), batch_size=2, chosen=["ClassMix"]),
+    ),
+    "logging": Part(
+        "Logging: a run with its pictures, figures, tables and metrics over one that writes checkpoints alone",
+        lambda pairs: logging_cost(min(pairs, 5)),  # each is a minute
+        lambda pairs: logging_cost(
+            pairs, 2, ["--trainer.limit_val_batches", "1", "--data.batch_size", "2"], cases=["files"]
+        ),
     ),
     "memory": Part(
         "Strategies: peak of a step term by term over that of the summed loss (U-Net, resnet18)",

@@ -45,6 +45,7 @@ def read_rows(path: Path) -> list[dict[str, str]]:
         ("step", ["wall ms a step", "CPU ms a step"] * 2, ["1"] * 4),
         ("strategies", ["CPU ms a step"] * 2, ["1"] * 2),
         pytest.param("passes", ["CPU ms", "CPU ms", "peak MB"], ["1"] * 3, marks=linux_only),
+        ("logging", ["CPU s"], ["1"]),
         ("input", ["images a second"] * 2, ["1"] * 2),
         ("index", ["masks a second", "masks a CPU second"], ["1"] * 2),
         pytest.param(
