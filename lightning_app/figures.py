@@ -26,13 +26,16 @@ def confusion_figure(place: str, classes: Sequence[str], scores: Scores) -> Figu
     percent = np.divide(100 * counts, true, out=np.full_like(counts, np.nan), where=true > 0)
     names = _short(classes)
     cell, size = (0.75, 11) if len(classes) <= 6 else (0.46, 9) if len(classes) <= 20 else (0.34, 7.5)
-    side = cell * len(classes) + 0.085 * max(map(len, names)) + 0.9
-    figure = Figure((max(side, 4.4), max(side, 3.2)), layout="constrained")
+    matrix, label = cell * len(classes), 0.0095 * size * max(map(len, names))
+    upright = len(classes) > 2
+    figure = _figure(
+        (max(matrix, 3.5), max(matrix, 1.8)), left=label + 0.55, bottom=(label if upright else 0.15) + 0.5, top=0.4
+    )
     axes = figure.add_subplot()
     axes.set_facecolor("0.93")
     axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
     ticks = range(len(classes))
-    axes.set_xticks(ticks, names, rotation=0 if len(classes) <= 2 else 90, fontsize=size)
+    axes.set_xticks(ticks, names, rotation=90 if upright else 0, fontsize=size)
     axes.set_yticks(ticks, names, fontsize=size)
     axes.set_xticks(np.arange(0.5, len(classes) - 1), minor=True)
     axes.set_yticks(np.arange(0.5, len(classes) - 1), minor=True)
@@ -42,8 +45,7 @@ def confusion_figure(place: str, classes: Sequence[str], scores: Scores) -> Figu
     for row, column in np.argwhere(percent >= 0.5):
         value = percent[row, column]
         color = "white" if value > 55 else "0.15"
-        text = axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=size, color=color)
-        text.set_in_layout(False)  # hundreds of them, whose sizes need not be asked for
+        axes.text(column, row, f"{value:.0f}", ha="center", va="center", fontsize=size, color=color)
     axes.set_xlabel("prediction", fontsize=size + 1)
     axes.set_ylabel("truth", fontsize=size + 1)
     axes.set_title(f"{place}: confusion, % of the true class", fontsize=size + 2)
@@ -58,9 +60,15 @@ def iou_figure(classes: Sequence[str], scores: Mapping[str, Scores]) -> Figure:
         scores: by place, such as ``source`` and ``target``.
     """
     height = 0.8 / len(scores)
-    figure = Figure((6.4, 1.2 + (0.16 + 0.17 * len(scores)) * (len(classes) + 1)), layout="constrained")
+    names = ["mIoU", *_short(classes)]
+    figure = _figure(
+        (5.2, 0.3 + (0.16 + 0.17 * len(scores)) * len(names)),
+        left=0.085 * max(map(len, names)) + 0.2,
+        bottom=0.5,
+        top=0.4,
+    )
     axes = figure.add_subplot()
-    names, colors = ["mIoU", *_short(classes)], np.array([(90, 90, 90), *class_colors(classes)]) / 255
+    colors = np.array([(90, 90, 90), *class_colors(classes)]) / 255
     # The last place, which is the target, in full colour; what is before it paler.
     strengths = [1.0 if index == len(scores) - 1 else 0.4 for index in range(len(scores))]
     for index, ((name, one), strength) in enumerate(zip(scores.items(), strengths, strict=True)):
@@ -82,7 +90,7 @@ def iou_figure(classes: Sequence[str], scores: Mapping[str, Scores]) -> Figure:
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=len(scores), fontsize=9, frameon=False)
+    figure.legend(loc="upper center", ncols=len(scores), fontsize=9, frameon=False)
     return figure
 
 
@@ -97,7 +105,7 @@ def reliability_figure(place: str, scores: Scores) -> Figure:
     filled = pixels > 0
     confidence, accuracy = confidence[filled] / pixels[filled], right[filled] / pixels[filled]
     middles = ((np.arange(BINS) + 0.5) / BINS)[filled]
-    figure = Figure((4.6, 5.2), layout="constrained")
+    figure = _figure((3.8, 4.3), left=0.65, bottom=0.5, top=0.4)
     above, below = figure.subplots(2, sharex=True, height_ratios=[3, 1])
     bars = {"width": 1 / BINS, "edgecolor": "white", "linewidth": 0.8}
     above.bar(middles, accuracy, color="#3b75af", label="accuracy", **bars)
@@ -115,6 +123,21 @@ def reliability_figure(place: str, scores: Scores) -> Figure:
     below.set_xlim(0, 1)
     for axes in (above, below):
         axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _figure(inner: tuple[float, float], left: float, bottom: float, top: float) -> Figure:
+    """Makes a figure whose margins are known: to have them found out takes as long as to draw it.
+
+    Args:
+        inner: (width, height) within the margins, in inches.
+        left: margin of the labels, in inches.
+        bottom: margin of the labels.
+        top: margin of the title.
+    """
+    width, height = left + inner[0] + 0.15, bottom + inner[1] + top
+    figure = Figure((width, height))
+    figure.subplots_adjust(left / width, bottom / height, 1 - 0.15 / width, 1 - top / height)
     return figure
 
 
