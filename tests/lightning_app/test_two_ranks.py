@@ -156,16 +156,17 @@ def test_the_command_line_and_torchrun_train_the_same_network(tmp_path: Path) ->
     }
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
     fit = ["-m", "lightning_app", "fit", "--config", "config.yaml", "--trainer.accelerator", "cpu"]
-    two = ["--trainer.devices", "2", "--trainer.strategy", "ddp", "--trainer.logger", "WeightsAndBiases"]
+    two = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
     run(sys.executable, *fit, *two, "--run", "alone", cwd=tmp_path)
     # Without the -- torchrun takes --run for one of its own options.
-    run(*TORCHRUN, "-m", "--", *fit[1:], *two, "--run", "torchrun", cwd=tmp_path)
+    logger = ["--trainer.logger", "WeightsAndBiases"]
+    run(*TORCHRUN, "-m", "--", *fit[1:], *two, *logger, "--run", "torchrun", cwd=tmp_path)
     alone, torchrun = (
         torch.load(tmp_path / "runs" / name / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
         for name in ("alone", "torchrun")
     )
     assert all(torch.equal(alone[key], torchrun[key]) for key in alone)
+    assert len(wandb_file.runs(tmp_path / "runs" / "torchrun")) == 1, "a run for every rank"
     for name in ("alone", "torchrun"):
-        assert len(wandb_file.runs(tmp_path / "runs" / name)) == 1, "a run for every rank"
         assert len(list((tmp_path / "runs" / name / "metrics").iterdir())) == 1
     assert (tmp_path / "runs" / "alone" / "fit.csv").read_text() == (tmp_path / "runs/torchrun/fit.csv").read_text()
