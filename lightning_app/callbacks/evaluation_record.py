@@ -3,7 +3,6 @@
 import csv
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -15,6 +14,7 @@ from lightning_app.displays.display import Display
 from lightning_app.image_scores import ImageScore
 from lightning_app.metrics import Scores
 from lightning_app.segmenter import Segmenter
+from lightning_app.writing import printable, write_whole
 
 WORST = 10
 """Images that are listed."""
@@ -105,10 +105,13 @@ class EvaluationRecord(Callback):
             self._show_figures(pl_module, prefix, trainer.global_step)
             if worst:
                 columns = ["image", "part", "mIoU", "lowest class", "its IoU"]
-                rows = [(_printable(one.name), one.part, miou, *_lowest(one, pl_module.classes)) for one, miou in worst]
+                rows = [
+                    (printable(one.name), printable(one.part), miou, *_lowest(one, pl_module.classes))
+                    for one, miou in worst
+                ]
                 self.displays.table(f"{prefix}/target/worst_images", columns, rows, trainer.global_step)
         if last and worst and not getattr(trainer, "fast_dev_run", False):
-            names = ", ".join(f"{_printable(score.name)} ({100 * miou:.1f} %)" for score, miou in worst[:3])
+            names = ", ".join(f"{printable(score.name)} ({100 * miou:.1f} %)" for score, miou in worst[:3])
             path = self._path("images", trainer, pl_module)
             Console().print(f"Worst target images by mIoU: {names}; all: {path}", soft_wrap=True, markup=False)
 
@@ -129,28 +132,22 @@ class EvaluationRecord(Callback):
 
     def _write(self, path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
         """Writes a file whole or not at all; a disk that is full ends no training."""
-        part = path.with_name(f"{path.name}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+
+        def write(part: Path) -> None:
             with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
                 writer = csv.writer(file)
                 writer.writerow(columns)
                 writer.writerows(rows)
-            part.replace(path)
+
+        try:
+            write_whole(path, write)
         except OSError as error:
-            with suppress(OSError):
-                part.unlink()
             rank_zero_warn(f"{path} could not be written: {error.strerror}. The run goes on without it.")
 
 
 def _suffix(pl_module: Segmenter) -> str:
     """Keeps what an average of networks came to beside what the run itself reached."""
     return "_averaged" if pl_module.others else ""
-
-
-def _printable(name: str) -> str:
-    # A file's name need not be UTF-8.
-    return name.encode(errors="backslashreplace").decode()
 
 
 def _bins(scores: Scores) -> Iterator[list[object]]:

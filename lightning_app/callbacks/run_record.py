@@ -16,6 +16,7 @@ from datamodules.cross_domain_data_module import CrossDomainDataModule
 from lightning_app.callbacks.throughput import Throughput
 from lightning_app.provenance import data_fingerprint, git_state, hardware, package_versions
 from lightning_app.segmenter import Segmenter
+from lightning_app.writing import write_whole
 
 FORMAT = 1
 
@@ -103,10 +104,9 @@ class RunRecord(Callback):
         if getattr(trainer, "fast_dev_run", False):
             return
         path = self.folder / "run.json"
-        beside = path.with_suffix(".json.part")
+        text = json.dumps(self.noted, indent=2) + "\n"
         try:
-            beside.write_text(json.dumps(self.noted, indent=2) + "\n", encoding="utf-8")
-            beside.replace(path)
+            write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
         except OSError as error:
             if not self._failed:
                 rank_zero_warn(f"{path} cannot be written: {error.strerror}. Training goes on; it is tried again.")

@@ -9,6 +9,7 @@ from rich.text import Text
 from lightning_app.check.finding import Finding, Severity
 from lightning_app.check.result import CheckResult
 from lightning_app.check.wording import estimate_rows, percent, ratio
+from lightning_app.writing import printable
 
 MOST_ITEMS = 20
 """So many files of a finding are listed; the HTML has them all."""
@@ -96,4 +97,4 @@ def _print_finding(finding: Finding, report: Path, console: Console) -> None:
 
 def _text(text: str, style: str = "") -> Text:
     # File names may hold bytes that are no text, and brackets that are no markup.
-    return Text(text.encode("utf-8", "backslashreplace").decode("utf-8"), style=style)
+    return Text(printable(text), style=style)

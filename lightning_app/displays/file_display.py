@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from PIL import Image
 from lightning_app.displays.display import SCORED_PANEL, VALIDATION_PANEL, Display, PanelRow, TableCell
 from lightning_app.displays.tiles import combined, tiles
 from lightning_app.pictures import class_colors, paint
+from lightning_app.writing import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,19 +45,21 @@ class FileDisplay(Display):
         stem = "step" if name == VALIDATION_PANEL else name
         picture = combined(rows, self.classes, self.colors)
         # Hardly larger than at the usual level, and written in a third of the time.
-        self._write(f"{stem}_{step:06d}.png", lambda path: picture.save(path, format="png", compress_level=3))
+        write_whole(
+            self.folder / f"{stem}_{step:06d}.png", lambda path: picture.save(path, format="png", compress_level=3)
+        )
         if name in CELLS:
-            self._write_cells(CELLS[name], rows, step)
+            self._write_cells(self.folder / CELLS[name], rows, step)
 
-    def _write_cells(self, folder: str, rows: Sequence[PanelRow], step: int) -> None:
+    def _write_cells(self, folder: Path, rows: Sequence[PanelRow], step: int) -> None:
         described: list[dict[str, Any]] = []
         for index, row in enumerate(rows):
             cells: dict[str, str] = {}
             for title, picture in tiles(row, self.colors).items():
                 cells[title] = f"{row.domain}_{index}_{title}.webp"
                 cell, lossless = Image.fromarray(paint(picture, self.colors)), title in row.masks
-                self._write(
-                    f"{folder}/{cells[title]}",
+                write_whole(
+                    folder / cells[title],
                     # Bound now: the loop goes on.
                     lambda path, cell=cell, lossless=lossless: cell.save(  # type: ignore[misc]  # no type for defaults
                         path, format="webp", quality=QUALITY, lossless=lossless
@@ -64,11 +67,11 @@ class FileDisplay(Display):
                 )
             described.append({"domain": row.domain, "name": row.name, "cells": cells})
         text = json.dumps({"step": step, "rows": described}, indent=2, ensure_ascii=False)
-        self._write(f"{folder}/panel.json", lambda path: path.write_text(f"{text}\n", encoding="utf-8"))
+        write_whole(folder / "panel.json", lambda path: path.write_text(f"{text}\n", encoding="utf-8"))
 
     def figure(self, name: str, figure: "Figure", step: int) -> None:
         """Writes the figure in place of an earlier one."""
-        self._write(f"{name}.png", lambda path: figure.savefig(path, format="png"))
+        write_whole(self.folder / f"{name}.png", lambda path: figure.savefig(path, format="png"))
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[TableCell]], step: int) -> None:
         """Writes the table in place of an earlier one."""
@@ -77,12 +80,4 @@ class FileDisplay(Display):
             with path.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows([columns, *rows])
 
-        self._write(f"{name}.csv", write)
-
-    def _write(self, name: str, write: Callable[[Path], object]) -> None:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # The final name is given to a complete file only: a run may be killed, and a disk full.
-        part = path.with_name(f"{path.name}.part")
-        write(part)
-        part.replace(path)
+        write_whole(self.folder / f"{name}.csv", write)
