@@ -11,6 +11,7 @@ from rich.text import Text
 
 from lightning_app.callbacks.run_record import RunRecord
 from lightning_app.progress import duration
+from lightning_app.writing import printable
 
 
 class RunTable(Callback):
@@ -52,6 +53,8 @@ class RunTable(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Prints what it took and where it is."""
         noted, folder = self.record.noted, self.record.folder
+        if not noted:  # a run that was at its end already
+            return
         rows = {
             "time": f"{duration(noted['seconds'])} for {noted['steps']:,} steps",
             "images a second": f"{noted['images_per_second']:.1f}, without validations",
@@ -70,7 +73,7 @@ def _print(rows: dict[str, str]) -> None:
     table.columns[1].overflow = "fold"
     for name, value in rows.items():
         # Names of domains may hold bytes that are no text, and brackets that are no markup.
-        table.add_row(name, Text(value.encode("utf-8", "backslashreplace").decode("utf-8")))
+        table.add_row(name, Text(printable(value)))
     Console().print(table)
 
 

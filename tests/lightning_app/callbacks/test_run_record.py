@@ -21,6 +21,7 @@ from lightning.pytorch import Callback
 
 from datamodules import SyntheticStreets
 from lightning_app.callbacks.run_record import RunRecord
+from lightning_app.callbacks.run_table import RunTable
 from lightning_app.callbacks.throughput import Throughput
 from lightning_app.cli import main
 from lightning_app.provenance import data_fingerprint, git_state
@@ -187,6 +188,10 @@ def test_a_file_that_cannot_be_written_is_said_once_and_ends_nothing(
     (tmp_path / "run.json").mkdir()
     throughput = Throughput()
     record = RunRecord(tmp_path, "{}", [], throughput)
+    make_trainer(callbacks=[record, RunTable(record)], limit_train_batches=0).fit(
+        make_segmenter(SourceOnly()), make_data()
+    )
+    assert not record.noted, "a run that was at its end has nothing to tell"
     settings = {"max_steps": 2, "val_check_interval": 1, "check_val_every_n_epoch": None}
     with pytest.warns(UserWarning, match="run.json cannot be written") as said:
         make_trainer(callbacks=[throughput, record], **settings).fit(make_segmenter(SourceOnly()), make_data(workers=0))
