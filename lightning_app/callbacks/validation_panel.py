@@ -12,6 +12,7 @@ from datamodules.batch import DomainBatch
 from lightning_app.displays.display import SCORED_PANEL, VALIDATION_PANEL, Display, PanelRow
 from lightning_app.displays.reduction import small_image, small_map, small_mask
 from lightning_app.segmenter import Segmenter
+from lightning_app.writing import printable
 
 IMAGES = 3
 """Images of each domain, and of each part of a joined one."""
@@ -47,7 +48,7 @@ class ValidationPanel(Callback):
             return
         loaders: Any = trainer.val_dataloaders
         loader = loaders[dataloader_idx] if isinstance(loaders, list) else loaders
-        chosen = _chosen(loader, trainer)
+        chosen = _chosen(loader, trainer.num_val_batches[dataloader_idx] * trainer.world_size)
         first = batch_idx * (loader.batch_size or 1)
         for index, name in enumerate(batch["name"]):
             # Ranks take turns, without repeating any.
@@ -56,7 +57,7 @@ class ValidationPanel(Callback):
                 predicted = cast(Mapping[str, Tensor], outputs)
                 self._rows[dataloader_idx, place] = PanelRow(
                     domain=batch["domain"],
-                    name=name,
+                    name=printable(name),
                     image=small_image(batch["image"][index]),
                     masks={
                         "truth": small_mask(batch["mask"][index]),
@@ -83,13 +84,9 @@ class ValidationPanel(Callback):
             self.display.panel(name, ordered, pl_module.loaded_step)
 
 
-def _chosen(loader: DataLoader[Any], trainer: Trainer) -> set[int]:
-    """Returns places in the validation set, of what is left of it by ``limit_val_batches``."""
-    limit = trainer.limit_val_batches
+def _chosen(loader: DataLoader[Any], batches: float) -> set[int]:
+    """Returns places in the validation set, of what ``limit_val_batches`` leaves of it on all ranks."""
     # Of a stream without a length the first images.
     images = len(loader.dataset) if isinstance(loader.dataset, Sized) else IMAGES
-    if isinstance(limit, int):
-        images = min(images, limit * (loader.batch_size or 1) * trainer.world_size)
-    elif limit is not None:
-        images = int(images * limit)
+    images = int(min(images, batches * (loader.batch_size or 1)))
     return {(2 * third + 1) * images // (2 * IMAGES) for third in range(IMAGES)}
