@@ -189,8 +189,8 @@ def _dash(index: int) -> str:
 
 
 def _text(name: str) -> str:
-    """Escapes a name: Plotly takes tags in its texts."""
-    return html.escape(name)
+    """Escapes a name: Plotly takes tags in its texts, and would show ``&quot;`` as it is."""
+    return html.escape(name, quote=False)
 
 
 def _json(figure: go.Figure) -> str:
