@@ -257,7 +257,11 @@ class CommandLine(LightningCLI):
                 arguments["save_dir"] = folder
             if str(logger.class_path).endswith(("WandbLogger", "WeightsAndBiases")) and not arguments["name"]:
                 arguments["name"] = self.folder.name
-        if not any(str(logger.class_path).endswith("CSVLogger") for logger in loggers):
+        if not any(
+            str(logger.class_path).endswith("CSVLogger")
+            and (logger.init_args["save_dir"], logger.init_args["name"]) == (folder, "metrics")
+            for logger in loggers
+        ):
             # `lightning compare` reads it. Numbered versions below the run: a resumed run must not overwrite the first
             # part's metrics.
             csv = "lightning.pytorch.loggers.CSVLogger"

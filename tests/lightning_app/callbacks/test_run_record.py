@@ -76,7 +76,9 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Any:
         with redirect_stdout(said[0]), pytest.raises(SystemExit):
             main(["fit", "--config", "config.yaml", "--run", "x"])
         stopped = json.loads(Path("runs/x/run.json").read_text())
-        silent = ["--trainer.enable_progress_bar", "false"]
+        # A logger of the user's own does not take the place of what the run's folder holds.
+        silent = ["--trainer.enable_progress_bar", "false", "--trainer.logger", "CSVLogger"]
+        silent += ["--trainer.logger.save_dir", "."]
         with redirect_stdout(said[1]):
             main(["fit", "--config", "config.yaml", "--run", "x", "--ckpt_path", "last", *silent])
         resumed = json.loads(Path("runs/x/run.json").read_text())
