@@ -101,6 +101,10 @@ class Comparison:
         over_images = interval_over_images(np.stack(samples[0]), np.stack(samples[1])) if complete else None
         return Difference(mean(own) - mean(base), over_images, interval_over_seeds(own, base))
 
+    def over_baseline(self, method: Method) -> Difference | None:
+        """Returns how a method differs from the baseline, or None of the baseline itself and where there is none."""
+        return None if self.baseline is None or method is self.baseline else self.difference(method, self.baseline)
+
     @cached_property
     def image_count(self) -> int:
         """Number of target images over which the intervals are; 0 where runs have no common ones."""

@@ -78,9 +78,7 @@ def _breakable(name: str) -> Markup:
 def _rows(comparison: Comparison, methods: list[Method]) -> list[dict[str, Any]]:
     rows = []
     for method in methods:
-        difference = None
-        if comparison.baseline is not None and method is not comparison.baseline:
-            difference = comparison.difference(method, comparison.baseline)
+        difference = comparison.over_baseline(method)
         rows.append(
             {
                 "cells": tables.cells(comparison, method),

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shlex
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
@@ -104,8 +105,9 @@ class _Reader:
             return None
 
     def again(self, command: str) -> str:
-        """Returns the line by which a command scores the run."""
-        return f"lightning {command} --config {self.folder}/config.yaml --ckpt_path {self.folder}/checkpoints/last.ckpt"
+        """Returns the line by which a command scores the run, in this folder and not where it was trained."""
+        config, checkpoint = f"{self.folder}/config.yaml", f"{self.folder}/checkpoints/last.ckpt"
+        return shlex.join(["lightning", command, "--config", config, "--ckpt_path", checkpoint, "--run", "null"])
 
 
 _AGAIN = "train again to have it"

@@ -10,7 +10,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from lightning_app.compare.comparison import Comparison
-from lightning_app.compare.difference import Difference
 from lightning_app.compare.method import Method
 from lightning_app.compare.run import STAGES
 from lightning_app.compare.statistics import Interval, deviation
@@ -31,7 +30,7 @@ COLUMNS = (
 
 def cells(comparison: Comparison, method: Method) -> dict[str, str]:
     """Returns a method's row as text, one cell for each of ``COLUMNS``."""
-    stage, difference = comparison.stage, _over_baseline(comparison, method)
+    stage, difference = comparison.stage, comparison.over_baseline(method)
     values = (
         method.name,
         f"{len(method.runs)}",
@@ -82,7 +81,7 @@ def verdict(comparison: Comparison, method: Method) -> str:
     """Says whether a method is better than the baseline, with what that leaves open."""
     if method is comparison.baseline:
         return "baseline"
-    difference = _over_baseline(comparison, method)
+    difference = comparison.over_baseline(method)
     if difference is None:
         return "–"
     return f"{difference.verdict} ({difference.doubt})" if difference.doubt else difference.verdict
@@ -166,7 +165,7 @@ def write_csv(comparison: Comparison, path: Path) -> None:
         )
         for methods in comparison.groups.values():
             for method in methods:
-                difference, deltas = _over_baseline(comparison, method), comparison.class_deltas(method)
+                difference, deltas = comparison.over_baseline(method), comparison.class_deltas(method)
                 intervals = (None, None) if difference is None else (difference.over_images, difference.over_seeds)
                 recorded = ("seconds", "peak_memory_mib", "parameters", "trainable_parameters", "images_per_second")
                 writer.writerow(
@@ -178,9 +177,10 @@ def write_csv(comparison: Comparison, path: Path) -> None:
                             for _, domain in numbers
                             for number in _mean_and_deviation(method.scores(stage, domain))
                         ),
-                        *(comparison.gap_closed(method), "" if difference is None else difference.value),
+                        comparison.gap_closed(method).strip("–"),  # in a table of numbers that is empty
+                        "" if difference is None else difference.value,
                         *(end for one in intervals for end in (("", "") if one is None else (one.low, one.high))),
-                        verdict(comparison, method),
+                        verdict(comparison, method).strip("–"),
                         *(_mean_and_deviation(method.recorded(name))[0] for name in recorded),
                         *(_mean_and_deviation(method.scores(stage, "target", f"IoU {name}"))[0] for name in classes),
                         *(deltas.get(name, "") for name in classes),
@@ -202,11 +202,6 @@ def print_tables(comparison: Comparison, console: Console) -> None:
     console.print(escape(" ".join(summary(comparison))))
     for note in comparison.notes:
         console.print(f"[bold]Note:[/bold] {escape(note)}")
-
-
-def _over_baseline(comparison: Comparison, method: Method) -> Difference | None:
-    baseline = comparison.baseline
-    return None if baseline is None or method is baseline else comparison.difference(method, baseline)
 
 
 def _mean_and_deviation(values: Sequence[float]) -> tuple[float | str, float | str]:

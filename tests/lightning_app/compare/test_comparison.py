@@ -95,6 +95,10 @@ def test_the_table_holds_means_spreads_and_the_gap(comparison: Comparison, runs:
     assert float(row["over_images_low"]) < float(row["target_over_baseline"]) < float(row["over_images_high"])
     assert (row["target_labels"], float(row["seconds"]), float(row["parameters"])) == ("0", 603.5, 14_300_000)
     assert rows["SourceOnly"]["verdict"] == "baseline"
+    write_csv(Comparison(read_runs([runs / "output_0", runs / "output_1"])), tmp_path / "table.csv")
+    with (tmp_path / "table.csv").open(newline="") as file:
+        (alone,) = csv.DictReader(file)
+    assert alone["gap_closed"] == alone["verdict"] == "", "not known"
     assert rows["AdversarialAlignment (level=features)"]["verdict"] == "not distinguishable"
     car = "target_iou/Car"
     assert float(row["target_iou_over_baseline/Car"]) == pytest.approx(float(row[car]) - float(rows["SourceOnly"][car]))
@@ -130,7 +134,7 @@ def test_all_runs_are_compared_by_the_same_scores(tmp_path: Path) -> None:
 
 def test_everything_but_the_config_may_be_missing(tmp_path: Path) -> None:
     write_run(tmp_path / "whole", seed=0)
-    bare = write_run(tmp_path / "bare", seed=1)
+    bare = write_run(tmp_path / "of old/bare", seed=1)
     for path in bare.iterdir():
         if path.name != "config.yaml":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
@@ -138,7 +142,8 @@ def test_everything_but_the_config_may_be_missing(tmp_path: Path) -> None:
     run = read_run(bare)
     missing = {one.what.partition(" ")[0]: one.mend for one in run.missing}
     assert set(missing) == {"run.json", "test.csv", "images_test.csv", "metrics", "pictures/last/panel.json"}
-    assert f"lightning test --config {bare}/config.yaml --ckpt_path {bare}/checkpoints/last.ckpt" in missing["test.csv"]
+    command = f"lightning test --config '{bare}/config.yaml' --ckpt_path '{bare}/checkpoints/last.ckpt' --run null"
+    assert missing["test.csv"] == command
     found = Comparison([run, read_run(tmp_path / "whole")])
     assert "bare" in " ".join(found.notes)
     assert [len(method.runs) for method in found.methods] == [2]
