@@ -33,7 +33,7 @@ class EvaluationRecord(Callback):
 
     Averages of networks go to ``images_validate_averaged.csv`` and so on. Confusion matrices, IoU by class, reliability
     and the target's worst images are shown of a validation or test alone, and in a fit at its end and at most once a
-    minute before.
+    minute before. ``lightning validate`` shows them as ``validate/…``, like its panel, and leaves those of the fit.
 
     Args:
         folder: the run's folder.
@@ -56,7 +56,7 @@ class EvaluationRecord(Callback):
         self._record(trainer, pl_module)
         alone = trainer.state.fn == "validate"
         if alone or time.monotonic() - self._shown_at >= SECONDS:
-            self._show(trainer, pl_module, "val", last=alone)
+            self._show(trainer, pl_module, "validate" if alone else "val", last=alone)
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Records a test."""
@@ -102,14 +102,15 @@ class EvaluationRecord(Callback):
         prefix += _suffix(pl_module)
         if self._waits:
             self._waits, self._shown_at = False, time.monotonic()
-            self._show_figures(pl_module, prefix, trainer.global_step)
+            step = trainer.global_step if trainer.state.fn == "fit" else pl_module.loaded_step
+            self._show_figures(pl_module, prefix, step)
             if worst:
                 columns = ["image", "part", "mIoU", "lowest class", "its IoU"]
                 rows = [
                     (printable(one.name), printable(one.part), miou, *_lowest(one, pl_module.classes))
                     for one, miou in worst
                 ]
-                self.displays.table(f"{prefix}/target/worst_images", columns, rows, trainer.global_step)
+                self.displays.table(f"{prefix}/target/worst_images", columns, rows, step)
         if last and worst and not getattr(trainer, "fast_dev_run", False):
             names = ", ".join(f"{printable(score.name)} ({100 * miou:.1f} %)" for score, miou in worst[:3])
             path = self._path("images", trainer, pl_module)

@@ -87,6 +87,7 @@ def validated(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Outputs, 
     """A validation of three source and four target images, one of these without a label."""
     folder, outputs, shown = tmp_path_factory.mktemp("run"), Outputs(), Shown()
     segmenter = tiny.make_segmenter(None)
+    segmenter.loaded_step = 40  # as after a checkpoint
     trainer = Trainer(**tiny.TRAINER, devices=1, callbacks=[outputs, EvaluationRecord(folder, shown)])
     trainer.validate(segmenter, make_data(), verbose=False)
     return folder, outputs, shown, segmenter
@@ -148,17 +149,19 @@ def test_calibration_is_that_of_the_pixels_and_the_score_is_its_error(validated:
 
 def test_the_figures_show_these_numbers(validated: Any) -> None:
     _, _, shown, segmenter = validated
-    of_domains = {f"val/{domain}/{kind}" for domain in ("source", "target") for kind in ("confusion", "reliability")}
-    assert set(shown.figures) == {*of_domains, "val/iou"}
+    of_domains = {
+        f"validate/{domain}/{kind}" for domain in ("source", "target") for kind in ("confusion", "reliability")
+    }
+    assert set(shown.figures) == {*of_domains, "validate/iou"} and set(shown.steps) == {40}
     scores = segmenter.scores["target"]
-    axes = shown.figures["val/target/confusion"].axes[0]
+    axes = shown.figures["validate/target/confusion"].axes[0]
     drawn = np.ma.filled(axes.images[0].get_array().astype(float), np.nan)
     counts = np.array(scores.confusion)
     assert np.isnan(drawn[0]).all() and not counts[0].any()
     np.testing.assert_allclose(drawn[1:], 100 * counts[1:] / counts[1:].sum(axis=1, keepdims=True))
     assert [label.get_text() for label in axes.get_yticklabels()] == CLASSES
-    assert f"ECE {100 * scores.ece:.1f} %" in shown.figures["val/target/reliability"].axes[0].get_title()
-    bars = shown.figures["val/iou"].axes[0].containers[1]
+    assert f"ECE {100 * scores.ece:.1f} %" in shown.figures["validate/target/reliability"].axes[0].get_title()
+    bars = shown.figures["validate/iou"].axes[0].containers[1]
     assert [bar.get_width() for bar in bars] == pytest.approx(
         [100 * value for value in (scores.miou, *(scores.iou.get(name, np.nan) for name in CLASSES))], nan_ok=True
     )
@@ -167,7 +170,7 @@ def test_the_figures_show_these_numbers(validated: Any) -> None:
 def test_the_targets_worst_images_are_listed_the_worst_first(validated: Any) -> None:
     folder, _, shown, _ = validated
     scored = [row for row in read(folder / "images_validate.csv") if row["domain"] == "target" and row["miou"]]
-    columns, rows = shown.tables["val/target/worst_images"]
+    columns, rows = shown.tables["validate/target/worst_images"]
     by_miou = sorted(scored, key=lambda row: float(row["miou"]))
     assert [row[0] for row in rows] == [row["name"] for row in by_miou] and len(rows) == 3
     for row, written in zip(rows, by_miou, strict=True):
