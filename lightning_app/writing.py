@@ -1,8 +1,11 @@
 """Files that are whole or absent, and names that can be printed."""
 
-from collections.abc import Callable
+import csv
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+
+from lightning.pytorch.utilities import rank_zero_warn
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -24,6 +27,31 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         with suppress(OSError):
             part.unlink()
         raise
+
+
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Writes a table as :func:`write_whole` does.
+
+    Args:
+        path: the file.
+        columns: the headings.
+        rows: as many cells each as there are columns.
+    """
+
+    def write(part: Path) -> None:
+        with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
+            csv.writer(file).writerow(columns)
+            csv.writer(file).writerows(rows)
+
+    write_whole(path, write)
+
+
+def try_to_write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Does what :func:`write_csv` does, or warns: a full disk ends no run."""
+    try:
+        write_csv(path, columns, rows)
+    except OSError as error:
+        rank_zero_warn(f"{path} could not be written: {error.strerror}. The run goes on without it.")
 
 
 def printable(name: str) -> str:

@@ -1,12 +1,11 @@
 """What an evaluation found beyond its scores: by image, by pair of classes, by confidence; as files and figures."""
 
-import csv
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_only, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 
 from lightning_app.calibration import BINS
@@ -14,7 +13,7 @@ from lightning_app.displays.display import Display
 from lightning_app.image_scores import ImageScore
 from lightning_app.metrics import Scores
 from lightning_app.segmenter import Segmenter
-from lightning_app.writing import printable, write_whole
+from lightning_app.writing import printable, try_to_write_csv
 
 WORST = 10
 """Images that are listed."""
@@ -74,12 +73,12 @@ class EvaluationRecord(Callback):
         if not scores or getattr(trainer, "fast_dev_run", False):
             return
         self._waits = True
-        self._write(
+        try_to_write_csv(
             self._path("images", trainer, pl_module),
             ["domain", "part", "name", "miou", *(f"{kind}/{c}" for kind in ("intersection", "union") for c in classes)],
             ([s.domain, s.part, s.name, s.miou, *s.intersection, *s.union] for s in pl_module.image_scores),
         )
-        self._write(
+        try_to_write_csv(
             self._path("confusion", trainer, pl_module),
             ["domain", "truth", "prediction", "pixels"],
             (
@@ -89,7 +88,7 @@ class EvaluationRecord(Callback):
                 for prediction, pixels in zip(classes, row, strict=True)
             ),
         )
-        self._write(
+        try_to_write_csv(
             self._path("calibration", trainer, pl_module),
             ["domain", "low", "high", "pixels", "confidence", "accuracy"],
             ([place, *row] for place, one in scores.items() for row in _bins(one)),
@@ -130,20 +129,6 @@ class EvaluationRecord(Callback):
     def _path(self, what: str, trainer: Trainer, pl_module: Segmenter) -> Path:
         assert trainer.state.fn is not None
         return self.folder / f"{what}_{trainer.state.fn.value}{_suffix(pl_module)}.csv"
-
-    def _write(self, path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-        """Writes a file whole or not at all; a disk that is full ends no training."""
-
-        def write(part: Path) -> None:
-            with part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-                writer = csv.writer(file)
-                writer.writerow(columns)
-                writer.writerows(rows)
-
-        try:
-            write_whole(path, write)
-        except OSError as error:
-            rank_zero_warn(f"{path} could not be written: {error.strerror}. The run goes on without it.")
 
 
 def _suffix(pl_module: Segmenter) -> str:

@@ -1,6 +1,5 @@
 """The scores of a validation or a test, as a table in the terminal and a CSV beside the run."""
 
-import csv
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from lightning_app.metrics import Scores
 from lightning_app.segmenter import Segmenter
+from lightning_app.writing import try_to_write_csv
 
 
 class ScoreTable(Callback):
@@ -76,15 +76,13 @@ def score_table(classes: list[str], scores: dict[str, Scores]) -> Table:
 
 def write_scores(path: Path, scores: dict[str, Scores]) -> None:
     """Writes one row a domain and class or summary, with IoU and Dice in [0, 1]; absent classes have no numbers."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["domain", "score", "value"])
-        for domain, one in scores.items():
-            rows.writerows([domain, name, value] for name, value in _summary(one).items())
-            rows.writerows([domain, f"IoU {name}", value] for name, value in one.iou.items())
-            rows.writerows([domain, f"Dice {name}", value] for name, value in one.dice.items())
-            rows.writerows([domain, f"IoU {name}", ""] for name in one.absent)
+    rows: list[tuple[str, str, float | str]] = []
+    for domain, one in scores.items():
+        rows += [(domain, name, value) for name, value in _summary(one).items()]
+        rows += [(domain, f"IoU {name}", value) for name, value in one.iou.items()]
+        rows += [(domain, f"Dice {name}", value) for name, value in one.dice.items()]
+        rows += [(domain, f"IoU {name}", "") for name in one.absent]
+    try_to_write_csv(path, ["domain", "score", "value"], rows)
 
 
 def _summary(scores: Scores) -> dict[str, float]:

@@ -1,6 +1,5 @@
 """Pictures and tables as plain files in the run's folder."""
 
-import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from PIL import Image
 from lightning_app.displays.display import SCORED_PANEL, VALIDATION_PANEL, Display, PanelRow, TableCell
 from lightning_app.displays.tiles import combined, tiles
 from lightning_app.pictures import class_colors, paint
-from lightning_app.writing import write_whole
+from lightning_app.writing import write_csv, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -75,9 +74,4 @@ class FileDisplay(Display):
 
     def table(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[TableCell]], step: int) -> None:
         """Writes the table in place of an earlier one."""
-
-        def write(path: Path) -> None:
-            with path.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([columns, *rows])
-
-        write_whole(self.folder / f"{name}.csv", write)
+        write_csv(self.folder / f"{name}.csv", columns, rows)

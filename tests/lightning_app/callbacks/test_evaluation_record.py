@@ -20,6 +20,7 @@ from datamodules.joined_domains import JoinedDomains
 from lightning_app.averaging import AveragedNetwork
 from lightning_app.callbacks import evaluation_record
 from lightning_app.callbacks.evaluation_record import EvaluationRecord
+from lightning_app.callbacks.score_table import ScoreTable
 from lightning_app.displays.display import Display, PanelRow, TableCell
 from lightning_app.inference import Windows, predict_mask
 from lightning_app.segmenter import Segmenter
@@ -217,16 +218,19 @@ def test_a_fit_records_every_validation_beside_its_pseudo_labels_and_a_full_disk
                 assert not list(tmp_path.iterdir()) and not shown.figures
                 return
             kept.append((tmp_path / "images_fit.csv").read_text())
-            # From now on the disk is full for one of the files.
-            (tmp_path / "images_fit.csv.part").symlink_to("/dev/full")
+            # From now on the disk is full for two of the files.
+            for name in ("images_fit.csv", "fit.csv"):
+                (tmp_path / f"{name}.part").unlink(missing_ok=True)
+                (tmp_path / f"{name}.part").symlink_to("/dev/full")
 
     shown, segmenter = Shown(), tiny.make_segmenter(MeanTeacher(threshold=0.3))
     streets = [tiny.KeptStreets(look=look, size=(32, 48), train=10, val=3, test=3) for look in ("fog", "dusk")]
     data = tiny.make_data(workers=0, target=JoinedDomains(streets))
-    callbacks = [EvaluationRecord(tmp_path, shown), Keeper()]
+    callbacks = [ScoreTable(str(tmp_path)), EvaluationRecord(tmp_path, shown), Keeper()]
     trainer = make_trainer(max_steps=2, val_check_interval=1, num_sanity_val_steps=1, callbacks=callbacks)
-    with pytest.warns(UserWarning, match=r"images_fit\.csv could not be written: No space left on device"):
+    with pytest.warns(UserWarning, match=r"images_fit\.csv could not be written: No space left on device") as warned:
         trainer.fit(segmenter, data)
+    assert any("/fit.csv could not be written" in str(one.message) for one in warned)
     assert trainer.global_step == 2 and len(kept) == 2 and kept[0] == kept[1]
     assert shown.steps == [2] * 5, "a minute after the last figures, or at the end"
     assert not [name for name in shown.figures if "fog" in name], "parts are in the files alone"
