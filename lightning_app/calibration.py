@@ -7,6 +7,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from datamodules.batch import IGNORE
+from lightning_app.bands import bands
 
 BINS = 15
 """Equal parts of the confidences from 0 to 1; each holds its upper end."""
@@ -37,15 +38,16 @@ class Calibration(Metric):
             prediction: (B, H, W) class ids, those of the largest probability.
             mask: (B, H, W) class ids, 255 = ignore.
         """
-        bins = (confidence * BINS).ceil_().sub_(1).clamp_(min=0).long()
-        # Ignored pixels have a bin of their own, which is dropped: to pick the others out would synchronise.
-        bins = bins.masked_fill_(mask == IGNORE, BINS).flatten(0, 1)
-        values = torch.ones_like(bins), (confidence * _UNIT).round_().long(), (prediction == mask).long()
-        # Summed by image column first: most pixels fall into one bin, and threads would wait for each other there.
-        columns = bins.new_zeros(len(values), BINS + 1, bins.shape[-1])
-        for sums, value in zip(columns, values, strict=True):
-            sums.scatter_add_(0, bins, value.view_as(bins))
-        self.sums = self.sums + columns[:, :BINS].sum(dim=2)
+        for sure, predicted, true in bands(confidence, prediction, mask):
+            bins = (sure * BINS).ceil_().sub_(1).clamp_(min=0).long()
+            # Ignored pixels have a bin of their own, which is dropped: to pick the others out would synchronise.
+            bins = bins.masked_fill_(true == IGNORE, BINS).flatten(0, 1)
+            values = torch.ones_like(bins), (sure * _UNIT).round_().long(), (predicted == true).long()
+            # Summed by image column first: most pixels fall into one bin, and threads would wait for each other there.
+            columns = bins.new_zeros(len(values), BINS + 1, bins.shape[-1])
+            for sums, value in zip(columns, values, strict=True):
+                sums.scatter_add_(0, bins, value.view_as(bins))
+            self.sums = self.sums + columns[:, :BINS].sum(dim=2)
 
     def compute(self) -> Tensor:
         """Returns (15, 3) float64: the pixels of each bin, their summed confidence, and how many are right."""

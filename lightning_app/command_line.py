@@ -205,6 +205,8 @@ class CommandLine(LightningCLI):
         for logger in self.trainer.loggers:
             if isinstance(logger, WeightsAndBiases):
                 logger.describe(str(self.subcommand), " → ".join(names), strategies, bool(self.settings.ckpt_path))
+                if self.subcommand != "fit":  # whose record sends more
+                    logger.log_hyperparams(yaml.safe_load(self.recorded))
 
     def _checkpoint_path(self) -> Path | None:
         given = self.settings.ckpt_path

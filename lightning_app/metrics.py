@@ -8,6 +8,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from datamodules.batch import IGNORE, DomainName
+from lightning_app.bands import bands
 from lightning_app.calibration import expected_calibration_error
 
 
@@ -28,10 +29,12 @@ def count_pairs(prediction: Tensor, mask: Tensor, classes: int) -> Tensor:
         (B, classes, classes) int64, rows = truth, columns = prediction.
     """
     images, pairs = len(mask), classes**2 + 1  # the last one is of ignored pixels
-    ids = (mask * classes + prediction).masked_fill_(mask == IGNORE, classes**2)
-    ids += torch.arange(0, images * pairs, pairs, device=mask.device).view(-1, 1, 1)
-    counts = torch.bincount(ids.flatten(), minlength=images * pairs).view(images, pairs)
-    return counts[:, :-1].view(images, classes, classes)
+    first = torch.arange(0, images * pairs, pairs, device=mask.device).view(-1, 1, 1)
+    counts = torch.zeros(images * pairs, dtype=torch.int64, device=mask.device)
+    for predicted, true in bands(prediction, mask):
+        ids = (true * classes + predicted).masked_fill_(true == IGNORE, classes**2).add_(first)
+        counts += torch.bincount(ids.flatten(), minlength=images * pairs)
+    return counts.view(images, pairs)[:, :-1].view(images, classes, classes)
 
 
 class ConfusionMatrix(Metric):

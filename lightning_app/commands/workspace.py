@@ -35,7 +35,14 @@ CURVES = {
     },
 }
 """Section → title of a plot → pattern of its metrics. Names are the same for every method, so one view fits all."""
-PICTURES = ["val/panel"]
+PICTURES = {
+    "image, truth, prediction": ["val/panel"],
+    "confidence": ["val/panel/confidence"],
+    "confusion": ["val/source/confusion", "val/target/confusion"],
+    "calibration": ["val/source/reliability", "val/target/reliability"],
+    "IoU by class": ["val/iou"],
+}
+"""Title → names under which the pictures are logged."""
 COLUMNS = (
     "run:displayName",
     "run:tags",
@@ -68,14 +75,14 @@ def workspace(entity: str, project: str, name: str) -> "Workspace":
         section(title, [LinePlot(title=plot, x=STEP, metric_regex=f"^{pattern}$") for plot, pattern in plots.items()])
         for title, plots in CURVES.items()
     ]
-    panel = MediaBrowser(title="image, truth, prediction", media_keys=PICTURES)
+    pictures = [MediaBrowser(title=title, media_keys=names) for title, names in PICTURES.items()]
     return ws.Workspace(
         entity,
         project,
         name,
         sections=[
             curves[0],
-            section("Pictures", [panel]),
+            section("Pictures", pictures),
             *curves[1:],
             section("Settings that differ", [RunComparer(diff_only=True)]),
         ],

@@ -16,13 +16,20 @@ _NOT_LEARNING = (
     "ckpt_path",
     "weights_only",
     "predictions",
-    "checkpoint.dirpath",
+    "checkpoint",
+    "data.workers",
     "trainer.default_root_dir",
     "trainer.logger",
+    "trainer.log_every_n_steps",
     "trainer.enable_progress_bar",
     "trainer.enable_model_summary",
+    "trainer.val_check_interval",
+    "trainer.check_val_every_n_epoch",
+    "trainer.limit_val_batches",
+    "trainer.limit_test_batches",
+    "trainer.num_sanity_val_steps",
 )
-"""Settings of seed, folder and display: runs that differ in them alone are seeds of one method."""
+"""Settings of seed, folder, display and validation: runs that differ in them alone are seeds of one method."""
 _NAMED_BY = 3
 """A name tells so many settings at most."""
 

@@ -23,7 +23,7 @@ def images(height: int, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor, t
 
 
 def test_the_error_is_that_of_the_formula_over_all_images() -> None:
-    shown = [images(5), images(40), images(1)]
+    shown = [images(5), images(600), images(1)]  # one higher than what is counted at a time
     calibration = Calibration()
     for confidence, prediction, mask in shown:
         calibration.update(confidence, prediction, mask)

@@ -72,8 +72,9 @@ def test_where_all_classes_are_shared_there_is_one_mean() -> None:
 
 
 def test_each_image_is_counted_on_its_own() -> None:
-    truth = torch.tensor([[[0, 1, 255]], [[1, 1, 1]], [[255, 255, 255]]])
-    prediction = torch.tensor([[[0, 0, 2]], [[1, 1, 2]], [[0, 1, 2]]], dtype=torch.uint8)
+    # Higher than what is counted at a time.
+    truth = torch.tensor([[[0, 1, 255]], [[1, 1, 1]], [[255, 255, 255]]]).repeat(1, 600, 1)
+    prediction = torch.tensor([[[0, 0, 2]], [[1, 1, 2]], [[0, 1, 2]]], dtype=torch.uint8).repeat(1, 600, 1)
     counts = count_pairs(prediction, truth, 3)
     for found, one, other in zip(counts, truth.flatten(1), prediction.flatten(1), strict=True):
         labels = one != 255

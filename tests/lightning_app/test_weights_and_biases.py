@@ -93,6 +93,7 @@ def test_an_offline_run_holds_all_of_it_and_a_resume_goes_on_with_it(
     main([*test, "--ckpt_path", "runs/mixed/checkpoints/last.ckpt"])
     tested = next(one for one in runs(folder) if one.run.job_type == "test")
     assert tested.run.run_id != first.run.run_id and "test/target/miou" in tested.summary
+    assert tested.config["ckpt_path"] == "runs/mixed/checkpoints/last.ckpt"
     assert (folder / "wandb/run_id").read_text().strip() == first.run.run_id
 
 

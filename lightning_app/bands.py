@@ -1,0 +1,16 @@
+"""Large images piece by piece."""
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+_ROWS = 512
+
+
+def bands(*maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    """Yields the maps of images in bands of rows: to count a large one whole would take many times its memory.
+
+    Args:
+        maps: each (B, H, W).
+    """
+    yield from zip(*(one.split(_ROWS, dim=1) for one in maps), strict=True)
