@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor
 
 _ROWS = 512
@@ -13,4 +14,4 @@ def bands(*maps: Tensor) -> Iterator[tuple[Tensor, ...]]:
     Args:
         maps: each (B, H, W).
     """
-    yield from zip(*(one.split(_ROWS, dim=1) for one in maps), strict=True)
+    yield from zip(*(torch.split(one, _ROWS, dim=1) for one in maps), strict=True)
