@@ -2,12 +2,13 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope
 INSTALLED := .venv/installed
 
-.PHONY: help setup demo test test-browser lint types check bench accuracy clean
+.PHONY: help setup demo test test-benchmarks test-browser lint types check bench accuracy clean
 
 help:  ## show this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: $(INSTALLED)  ## make .venv with everything in it
 
@@ -23,8 +24,11 @@ demo: setup  ## train on generated streets, fall on another look, adapt; a table
 	$(BIN)/lightning demo
 
 test: setup  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not alone and not browser" --numprocesses auto --maxprocesses 4 --dist loadscope
+	$(PYTEST) -m "not alone and not browser" --ignore tests/benchmarks
 	$(BIN)/python -m pytest -m alone
+
+test-benchmarks: setup  ## run the benchmarks at tiny sizes, and the tests of their arithmetic
+	$(PYTEST) tests/benchmarks
 
 test-browser: setup  ## click through the page of `lightning compare` in a headless Chromium, where there is one
 	$(BIN)/python -m pytest -m browser
@@ -37,7 +41,7 @@ lint: setup  ## check style and spelling
 types: setup  ## check types
 	$(BIN)/mypy
 
-check: lint types test  ## all of the above checks
+check: lint types test test-benchmarks  ## all of the above checks
 
 bench: setup  ## measure speed; prints tables and writes benchmarks/results
 	$(BIN)/python -m benchmarks.speed

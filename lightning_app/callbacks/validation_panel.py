@@ -48,7 +48,7 @@ class ValidationPanel(Callback):
             return
         loaders: Any = trainer.val_dataloaders
         loader = loaders[dataloader_idx] if isinstance(loaders, list) else loaders
-        chosen = _chosen(loader, trainer.num_val_batches[dataloader_idx] * trainer.world_size)
+        chosen = _chosen(loader, trainer)
         first = batch_idx * (loader.batch_size or 1)
         for index, name in enumerate(batch["name"]):
             # Ranks take turns, without repeating any.
@@ -84,9 +84,13 @@ class ValidationPanel(Callback):
             self.display.panel(name, ordered, pl_module.loaded_step)
 
 
-def _chosen(loader: DataLoader[Any], batches: float) -> set[int]:
-    """Returns places in the validation set, of what ``limit_val_batches`` leaves of it on all ranks."""
+def _chosen(loader: DataLoader[Any], trainer: Trainer) -> set[int]:
+    """Returns places in the validation set, among those that every rank reaches under ``limit_val_batches``."""
+    limit, together = trainer.limit_val_batches, (loader.batch_size or 1) * trainer.world_size
     # Of a stream without a length the first images.
     images = len(loader.dataset) if isinstance(loader.dataset, Sized) else IMAGES
-    images = int(min(images, batches * (loader.batch_size or 1)))
+    if isinstance(limit, int):
+        images = min(images, limit * together)
+    elif limit is not None and limit < 1:
+        images = int(images // together * limit) * together
     return {(2 * third + 1) * images // (2 * IMAGES) for third in range(IMAGES)}
