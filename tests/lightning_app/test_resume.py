@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,7 @@ def test_a_second_ctrl_c_leaves_at_once(tmp_path: Path, make_data: Any, make_seg
     class Twice(SourceOnly):
         def after_step(self, network: Network, step: Step) -> None:
             os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)  # two that wait to be handled are one to Python
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(SystemExit):  # what Lightning makes of a KeyboardInterrupt
