@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -26,6 +27,9 @@ COLUMNS = (
     "memory",
     "parameters",
 )
+
+_WIDE = 150
+"""Columns of a terminal in which the whole table can be read."""
 
 
 def cells(comparison: Comparison, method: Method) -> dict[str, str]:
@@ -189,15 +193,19 @@ def write_csv(comparison: Comparison, path: Path) -> None:
 
 
 def print_tables(comparison: Comparison, console: Console) -> None:
-    """Shows the tables in the terminal."""
+    """Shows the tables in the terminal, in a narrow one without what the page has besides."""
+    verdict_at = COLUMNS.index("verdict")
+    wide = console.width >= _WIDE
+    columns = COLUMNS if wide else COLUMNS[: verdict_at + 1]
     for labels, methods in comparison.groups.items():
-        table = Table(*COLUMNS, title=heading(labels), title_justify="left")
-        table.columns[0].overflow = "fold"
-        for column in table.columns[1:]:
-            column.justify = "right"
-        table.columns[COLUMNS.index("verdict")].justify = "left"
+        table = Table(*columns, title=heading(labels), title_justify="left", box=SIMPLE_HEAD)
+        for column in table.columns:
+            column.overflow, column.justify = "fold", "right"
+        table.columns[0].justify = table.columns[verdict_at].justify = "left"
         for method in methods:
-            table.add_row(*(escape(cell) for cell in cells(comparison, method).values()))
+            row = cells(comparison, method)
+            row["verdict"] = row["verdict"] if wide else row["verdict"].partition(" (")[0]
+            table.add_row(*(escape(row[column]) for column in columns))
         console.print(table)
     console.print(escape(" ".join(summary(comparison))))
     for note in comparison.notes:
