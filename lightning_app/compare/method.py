@@ -32,6 +32,8 @@ _NOT_LEARNING = (
 """Settings of seed, folder, display and validation: runs that differ in them alone are seeds of one method."""
 _NAMED_BY = 3
 """A name tells so many settings at most."""
+_LONGEST_VALUE = 32
+"""Characters of a setting in a name; the table of settings has all of it."""
 
 
 @dataclass
@@ -79,7 +81,7 @@ def methods_of(runs: Sequence[Run]) -> list[Method]:
         same = [method for method in methods if method.strategy == strategy]
         apart = _short(different([[method.settings] for method in same]))
         for index, method in enumerate(same):
-            told = [f"{key}={values[index]}" for key, values in apart.items() if values[index]]
+            told = [f"{key}={_cut(values[index])}" for key, values in apart.items() if values[index]]
             more = ", …" if len(told) > _NAMED_BY else ""
             method.name = strategy + (f" ({', '.join(told[:_NAMED_BY])}{more})" if told else "")
     names: dict[str, int] = {}
@@ -121,6 +123,10 @@ def different(methods: Sequence[Sequence[Mapping[str, str]]]) -> dict[str, list[
         for key in keys
         if len({run.get(key) for runs in methods for run in runs}) > 1
     }
+
+
+def _cut(value: str) -> str:
+    return value if len(value) <= _LONGEST_VALUE else f"{value[: _LONGEST_VALUE - 1]}…"
 
 
 def _short(rows: dict[str, list[str]]) -> dict[str, list[str]]:

@@ -174,6 +174,14 @@ def test_a_resumed_runs_curve_is_one_and_tests_are_no_part_of_it(tmp_path: Path)
     assert np.all(curves["val/target/miou"].steps >= 10)
 
 
+def test_a_long_setting_is_cut_in_the_name_of_a_method(tmp_path: Path) -> None:
+    write_run(tmp_path / "one", settings={"transforms": [f"transform_{index}" for index in range(9)]})
+    write_run(tmp_path / "two", settings={"transforms": [f"transform_{index}" for index in range(8)]})
+    first, second = sorted(method.name for method in Comparison(read_runs([tmp_path])).methods)
+    assert first.startswith('SourceOnly (transforms=["transform_0"') and len(first) < 60
+    assert second == f"{first} #2", "and no two are called the same"
+
+
 def test_what_does_not_compare_is_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_run(tmp_path / "one")
     write_run(tmp_path / "two", classes=["Sky", "Road"])
