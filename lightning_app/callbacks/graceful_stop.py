@@ -51,7 +51,7 @@ class GracefulStop(Callback):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: Tensor | Mapping[str, Any] | None,
-        batch: Any,  # noqa: ANN401 - Lightning's own signature
+        batch: object,
         batch_idx: int,
     ) -> None:
         """Saves and leaves, on all ranks after the same step."""

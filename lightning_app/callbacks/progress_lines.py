@@ -10,7 +10,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from torch import Tensor
 
 from datamodules.batch import DomainBatch
-from lightning_app.callbacks.throughput import Throughput
+from lightning_app.callbacks.throughput import Throughput, log_interval
 from lightning_app.progress import progress_figures
 from lightning_app.segmenter import Segmenter
 
@@ -49,14 +49,14 @@ class ProgressLines(ProgressBar):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: Tensor | Mapping[str, Any] | None,
-        batch: Any,  # noqa: ANN401 - Lightning's own signature
+        batch: object,
         batch_idx: int,
     ) -> None:
         """Prints the step, if it is its turn."""
         if not self._throughput.measured or not self._enabled:
             return
         assert isinstance(pl_module, Segmenter)
-        step, steps, every = trainer.global_step, pl_module.total_steps, trainer.log_every_n_steps or 50  # type: ignore[attr-defined]  # Lightning's Trainer has it
+        step, steps, every = trainer.global_step, pl_module.total_steps, log_interval(trainer)
         if step > every and step % (every * math.ceil(steps / (MOST_LINES * every))):
             return
         assert isinstance(outputs, Mapping)
@@ -82,7 +82,7 @@ class ProgressLines(ProgressBar):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: Tensor | Mapping[str, Any] | None,
-        batch: Any,  # noqa: ANN401 - Lightning's own signature
+        batch: object,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
@@ -96,7 +96,7 @@ class ProgressLines(ProgressBar):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: Tensor | Mapping[str, Any] | None,
-        batch: Any,  # noqa: ANN401 - Lightning's own signature
+        batch: object,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
@@ -108,8 +108,8 @@ class ProgressLines(ProgressBar):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401 - Lightning's own signature
-        batch: Any,  # noqa: ANN401 - Lightning's own signature
+        outputs: object,
+        batch: object,
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
@@ -123,6 +123,8 @@ class ProgressLines(ProgressBar):
         yield from images
 
     def _print_share(self, what: str, done: int, total: float) -> None:
-        """Prints every tenth of the images."""
+        """Prints every tenth of the images, if their number is known."""
+        if total == math.inf:
+            return
         if done == total or done % math.ceil(total / 10) == 0:
             self.print(f"{what} {done} of {total:.0f} images")

@@ -7,6 +7,7 @@ from typing import Any
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
+from datamodules.batch import DomainBatch
 from lightning_app.memory import peak_memory
 
 
@@ -74,7 +75,7 @@ class Throughput(Callback):
         self._line = (self._images, self._training)
         self.measure_memory(trainer)
 
-    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:  # noqa: ANN401 - Lightning's own signature
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: object, batch_idx: int) -> None:
         """Goes on counting behind a validation and what callbacks made of it."""
         if self._clock is None:
             self._clock = time.monotonic()
@@ -84,14 +85,13 @@ class Throughput(Callback):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: Tensor | Mapping[str, Any] | None,
-        batch: Any,  # noqa: ANN401 - Lightning's own signature
+        batch: Mapping[str, DomainBatch],
         batch_idx: int,
     ) -> None:
         """Counts the images, and logs in the steps in which Lightning writes the log."""
         self._images += trainer.world_size * sum(len(stream["name"]) for stream in batch.values())
         stepped = not getattr(pl_module, "accumulating", False)
-        # 0 means never to Lightning; what shows progress measures all the same.
-        self.measured = stepped and trainer.global_step % (trainer.log_every_n_steps or 50) == 0  # type: ignore[attr-defined]  # Lightning's Trainer has it
+        self.measured = stepped and trainer.global_step % log_interval(trainer) == 0
         if not self.measured:
             return
         self._add_time()
@@ -147,3 +147,8 @@ class Throughput(Callback):
         self._add_time()
         self._fitting, self._began, self._clock = self.seconds, None, None
         self.measure_memory(trainer)
+
+
+def log_interval(trainer: Trainer) -> int:
+    """Returns the steps from one line of the log to the next, for what goes on where Lightning is to log none (0)."""
+    return getattr(trainer, "log_every_n_steps", 0) or 50

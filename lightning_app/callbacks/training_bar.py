@@ -44,7 +44,7 @@ class TrainingBar(RichProgressBar):
         trainer: Trainer,
         pl_module: LightningModule,
         outputs: Tensor | Mapping[str, Any] | None,
-        batch: Any,  # noqa: ANN401 - Lightning's own signature
+        batch: object,
         batch_idx: int,
     ) -> None:
         """Moves the bar."""

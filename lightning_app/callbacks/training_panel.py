@@ -1,7 +1,6 @@
 """What a method makes of its images while it trains: pseudo-labels, mixed, styled and masked images."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
@@ -28,7 +27,7 @@ class TrainingPanel(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        batch: Any,  # noqa: ANN401 - as in Lightning
+        batch: object,
         batch_idx: int,
     ) -> None:
         """Asks for pictures where they will be shown: of other steps none are kept."""
@@ -40,8 +39,8 @@ class TrainingPanel(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401 - as in Lightning
-        batch: Any,  # noqa: ANN401 - as in Lightning
+        outputs: object,
+        batch: object,
         batch_idx: int,
     ) -> None:
         """Shows them, and lets go of them."""

@@ -38,7 +38,7 @@ class ValidationPanel(Callback):
         self,
         trainer: Trainer,
         pl_module: LightningModule,
-        outputs: Any,  # noqa: ANN401 - as in Lightning
+        outputs: object,
         batch: DomainBatch,
         batch_idx: int,
         dataloader_idx: int = 0,

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from lightning_app import __version__
 from lightning_app.check.result import CheckResult
 from lightning_app.check.survey import Summary, Survey
 from lightning_app.check.wording import estimate_rows, percent, ratio, size
+from lightning_app.html import page_environment
 from lightning_app.pictures import Color, class_colors
 
 _SHOWN_SIZES = 4
@@ -29,13 +29,7 @@ def write_report(result: CheckResult, command: str, path: Path) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("lightning_app.check", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("lightning_app.check")
     classes, survey = result.data.classes, result.survey
     colors = class_colors(classes)
     shift = survey.shift(len(classes))

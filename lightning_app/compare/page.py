@@ -6,7 +6,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
@@ -16,6 +15,7 @@ from lightning_app.compare.comparison import Comparison
 from lightning_app.compare.figures import bars, curves
 from lightning_app.compare.method import Method
 from lightning_app.compare.panels import panels
+from lightning_app.html import page_environment
 from lightning_app.pictures import class_colors
 
 
@@ -30,13 +30,7 @@ def write_page(comparison: Comparison, command: str, path: Path) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    environment = Environment(
-        loader=PackageLoader("lightning_app.compare", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment("lightning_app.compare")
     environment.filters["breakable"] = _breakable
     classes = comparison.classes
     pictures = panels(comparison.methods)
