@@ -48,7 +48,7 @@ from lightning_app.displays.displays import Displays
 from lightning_app.mistakes import explain
 from lightning_app.network import NetworkSpec
 from lightning_app.segmenter import Segmenter
-from lightning_app.source_only_run import SourceOnlyRun, strategy_of
+from lightning_app.source_only_run import SourceOnlyRun, strategies_of
 from lightning_app.swaps import carry_nothing_over
 from lightning_app.weight_files import read_checkpoint
 from lightning_app.weights_and_biases import WeightsAndBiases
@@ -198,15 +198,13 @@ class CommandLine(LightningCLI):
 
     def _describe_to_loggers(self) -> None:
         names = [side.domain.name for side in getattr(self.datamodule, "sides", {}).values()]
-        strategies, setting = [], yaml.safe_load(self.recorded)["model"].get("strategy")
-        while setting:
-            strategies.append(str(setting["class_path"]).rpartition(".")[-1])
-            setting = (setting.get("init_args") or {}).get("base")
+        recorded = yaml.safe_load(self.recorded)
+        strategies = strategies_of(recorded)
         for logger in self.trainer.loggers:
             if isinstance(logger, WeightsAndBiases):
                 logger.describe(str(self.subcommand), " → ".join(names), strategies, bool(self.settings.ckpt_path))
                 if self.subcommand != "fit":  # whose record sends more
-                    logger.log_hyperparams(yaml.safe_load(self.recorded))
+                    logger.log_hyperparams(recorded)
 
     def _checkpoint_path(self) -> Path | None:
         given = self.settings.ckpt_path
@@ -306,7 +304,7 @@ class CommandLine(LightningCLI):
         config = checkpoint.parent.parent / "config.yaml"
         if checkpoint.parent.name != "checkpoints" or not config.is_file():
             return []
-        if strategy_of(yaml.safe_load(config.read_text(encoding="utf-8"))) != "SourceOnly":
+        if strategies_of(yaml.safe_load(config.read_text(encoding="utf-8"))) != ["SourceOnly"]:
             return []
         try:
             return [TransferGuard(SourceOnlyRun.read(config.parent), target, asked=False)]

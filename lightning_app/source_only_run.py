@@ -55,7 +55,7 @@ class SourceOnlyRun:
             float(scores["mIoU"]),
             folder,
             _last_step(folder / "metrics"),
-            strategy_of(config),
+            "".join(strategies_of(config)[:1]),
             [name.removeprefix("IoU ") for name in scores if name.startswith("IoU ")],
             read_split(folder / "splits.yaml", "target", "val"),
             config["data"]["init_args"].get("target"),
@@ -68,9 +68,13 @@ class SourceOnlyRun:
         return f"{100 * self.miou:.2f} %" + (f" ({', '.join(places)})" if places else "")
 
 
-def strategy_of(config: dict[str, Any]) -> str:
-    """Returns the class of the strategy in a recorded config, without its module."""
-    return str((config["model"].get("strategy") or {}).get("class_path", "none")).rpartition(".")[-1]
+def strategies_of(config: dict[str, Any]) -> list[str]:
+    """Returns the classes of the strategy in a recorded config and of those that it wraps, without their modules."""
+    found, setting = [], config["model"].get("strategy")
+    while setting:
+        found.append(str(setting["class_path"]).rpartition(".")[-1])
+        setting = (setting.get("init_args") or {}).get("base")
+    return found
 
 
 def _last_step(metrics: Path) -> int | None:

@@ -113,7 +113,7 @@ class WeightsAndBiases(WandbLogger):
             config = self.experiment.config
             # What a sweep has set is locked, and W&B would tell of every key.
             super().log_hyperparams(
-                {key: value for key, value in dotted(params) if key not in config or config[key] != value}
+                {key: value for key, value in by_full_name(params) if key not in config or config[key] != value}
             )
 
     @rank_zero_only
@@ -206,7 +206,7 @@ class WeightsAndBiases(WandbLogger):
             self._failed = True
 
 
-def dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def by_full_name(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yields nested settings under the names that they have on the command line.
 
     Args:
@@ -215,7 +215,7 @@ def dotted(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
     """
     for name, value in settings.items():
         if isinstance(value, Mapping) and value:
-            yield from dotted(value, f"{prefix}{name}.")
+            yield from by_full_name(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
