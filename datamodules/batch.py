@@ -21,7 +21,7 @@ class DomainBatch(TypedDict):
         image: (B, C, H, W). Float in [0, 1] once on the device; workers hand over uint8, or float32 in [0, 1] for
             16-bit and float images. Never normalised: the network does that.
         mask: (B, H, W) class ids with 255 = ignore, int64 on the device and uint8 before. Absent from the
-            stream ``target``.
+            stream ``target``, and from target images that are validated without labels.
         name: one file name an image, without folder and suffix.
         strong: (B, C, H, W), the same crops as ``image`` with colours changed; in the stream ``target`` where it is
             asked for.

@@ -32,11 +32,15 @@ from datamodules.stream_orders import StreamOrders
 from datamodules.training_streams import TrainingStreams
 from datamodules.transforms import Scale, TrainTransform
 
+UNLABELLED = 100
+"""Training images of the target, at most, that are validated without labels."""
+
 
 class CrossDomainDataModule(LightningDataModule):
     """Feeds a strategy the streams that it declares, and the scores the labelled images of each domain.
 
-    Training opens no target label that ``labels`` does not give. Validation and test read those of their splits.
+    Training opens no target label that ``labels`` does not give. Validation and test read those of their splits. A
+    target without labels is validated all the same, for the scores that need none.
 
     Args:
         source: the labelled domain, or the root of a ``FolderDomain``, or a list of these.
@@ -224,6 +228,28 @@ class CrossDomainDataModule(LightningDataModule):
         }
         return {role: labelled for role, labelled in parts.items() if labelled}
 
+    def unlabelled(self) -> Names:
+        """Returns the target images that are validated without masks, for the scores that need none.
+
+        They are those in ``val`` of a target without masks, or of the parts of it that have none; where ``val`` is
+        empty, at most 100 training images, evenly spaced in their order. None if that are fewer than there are ranks.
+        """
+        if "target" not in self.sides:
+            return Names([])
+        side = self.sides["target"]
+        names = Names(
+            name
+            for part, of_part in side.by_part(side.splits["val"]).items()
+            if not side.has_labels(of_part)
+            for name in of_part
+        )
+        if not len(side.splits["val"]):
+            train = side.splits["train"]
+            count = min(len(train), UNLABELLED)
+            names = Names(train[(2 * place + 1) * len(train) // (2 * count)] for place in range(count))
+        _, world_size = self._rank_and_world_size()
+        return names if len(names) >= world_size else Names([])
+
     def absent_classes(self) -> list[str]:
         """Returns the classes that none of the masks given for training holds, and warns of them."""
         streams = self.streams((), ("source", "labelled_target")) if self.trainer is None else self._declared_streams()
@@ -315,7 +341,10 @@ class CrossDomainDataModule(LightningDataModule):
         return WatchedLoader(dataset, batch_size=1, sampler=order.tolist(), **self._loader_options())
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
-        """Returns a loader for each domain that has labelled images in ``val``: whole images, one at a time."""
+        """Returns a loader for each domain that has labelled images in ``val``: whole images, one at a time.
+
+        Behind them comes one of the target's images that are validated without masks, if there are any.
+        """
         return self._evaluation_loaders("val")
 
     def test_dataloader(self) -> list[DataLoader[Any]]:
@@ -387,12 +416,26 @@ class CrossDomainDataModule(LightningDataModule):
                 rank_zero_info(f"{what}: scores read {len(names)} images and their masks.")
                 dataset = DomainDataset(side.domain, role, names, channels=self.channels, read_mask=side.mask_reader)
                 loaders.append(self._whole_image_loader(dataset, what))
+        unlabelled = self.unlabelled() if split == "val" else Names([])
+        if len(unlabelled):
+            loaders.append(self._unlabelled_loader(unlabelled))
         if not loaders and not (self.trainer is not None and self.trainer.state.fn == "fit"):
             raise ValueError(
                 f"no labelled images to score: the split {split!r} is empty or without masks in "
                 f"{' and '.join(self.sides) or 'the data, which has no domain'}."
             )
         return loaders
+
+    def _unlabelled_loader(self, names: Names) -> DataLoader[Any]:
+        side = self.sides["target"]
+        side.say_conversion(names, self.channels)
+        split: Split = "val" if len(side.splits["val"]) else "train"
+        rank_zero_info(f"target/{split}: scores that need no labels read {len(names)} images.")
+        skip = split == "train" and self.on_bad_file == "skip"
+        dataset = DomainDataset(
+            side.domain, side.role, names, channels=self.channels, stream="target", skip_bad_files=skip
+        )
+        return self._whole_image_loader(dataset, f"target/{split}")
 
     @cached_property
     def _to_predict(self) -> tuple[Side, Names]:

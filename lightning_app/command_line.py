@@ -39,6 +39,7 @@ from lightning_app.callbacks.progress_lines import ProgressLines
 from lightning_app.callbacks.run_record import RunRecord
 from lightning_app.callbacks.run_table import RunTable
 from lightning_app.callbacks.score_table import ScoreTable
+from lightning_app.callbacks.selection_record import SelectionRecord
 from lightning_app.callbacks.throughput import Throughput
 from lightning_app.callbacks.training_bar import TrainingBar
 from lightning_app.callbacks.training_panel import TrainingPanel
@@ -275,7 +276,7 @@ class CommandLine(LightningCLI):
         if self.subcommand != "predict":
             callbacks += [EvaluationRecord(self.folder, displays), ValidationPanel(displays)]
         if self.subcommand == "fit":
-            callbacks.append(TrainingPanel(displays))
+            callbacks += [SelectionRecord(self.folder), TrainingPanel(displays)]
             last = LastCheckpoint(settings.checkpoint.dirpath)
             record = RunRecord(self.folder, self.recorded, self.command, throughput)
             callbacks += [MonitorCheck(), throughput, record, RunTable(record), PartTable(), last, GracefulStop(last)]

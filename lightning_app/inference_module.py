@@ -11,15 +11,17 @@ from lightning.pytorch.trainer.states import TrainerFn
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from datamodules.batch import DomainBatch, DomainName
+from datamodules.batch import IGNORE, DomainBatch, DomainName
 from datamodules.reading import convert_channels, read_image
 from lightning_app.averaging import AveragedNetwork, load_others
 from lightning_app.image_scores import ImageScore
 from lightning_app.inference import PredictBatch, Prediction, Windows, predict_mask
 from lightning_app.metrics import Scores
 from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.probability_sums import ProbabilitySums
 from lightning_app.pseudo_label_scores import PseudoLabelScores, Watch
 from lightning_app.scoring import Scoring
+from lightning_app.unsupervised_scores import UnsupervisedScores
 from strategies.base import Strategy
 
 
@@ -30,6 +32,7 @@ class InferenceModule(LightningModule):
         spec: what the network is built from; its weights are random.
         windows: how large images are cut; None takes each whole.
         averaged_with: checkpoints whose probabilities are averaged with the network's own.
+        augmentation_consistency: whether target images are predicted flipped, too.
 
     Attributes:
         network: the network that trains, or that was loaded.
@@ -38,11 +41,18 @@ class InferenceModule(LightningModule):
         others: the networks that it is averaged with.
         scores: the scores of the last validation or test, by domain and, where several are joined, by part of it.
         image_scores: the images of the last validation or test, on rank 0.
+        unsupervised: the target's scores without labels, by name, in the last validation or test.
     """
 
     strategy: Strategy | None
 
-    def __init__(self, spec: NetworkSpec, windows: Windows | None, averaged_with: Sequence[str] | None) -> None:
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        windows: Windows | None,
+        averaged_with: Sequence[str] | None,
+        augmentation_consistency: bool,
+    ) -> None:
         super().__init__()
         self.spec = spec
         self.network = SegmentationNetwork(spec)
@@ -52,8 +62,11 @@ class InferenceModule(LightningModule):
         self.others = nn.ModuleList(load_others(averaged_with or [], spec))
         self.scoring = Scoring(spec.classes)
         self.pseudo_label_scores = PseudoLabelScores(spec.classes)
+        self.unsupervised_scores = UnsupervisedScores(len(spec.classes))
+        self.augmentation_consistency = augmentation_consistency
         self.scores: dict[str, Scores] = {}
         self.image_scores: list[ImageScore] = []
+        self.unsupervised: dict[str, float] = {}
 
     @property
     def classes(self) -> list[str]:
@@ -68,7 +81,7 @@ class InferenceModule(LightningModule):
         return AveragedNetwork([network, *self.others]) if self.others else network
 
     def validation_step(self, batch: DomainBatch, batch_idx: int, dataloader_idx: int = 0) -> dict[str, Tensor]:
-        """Counts the pixels of a batch.
+        """Counts the pixels of a batch; of a target's without masks for the scores alone that need none.
 
         Returns:
             ``prediction``, (B, H, W) uint8 class ids, and ``confidence``, (B, H, W) float32, the largest probability
@@ -82,24 +95,31 @@ class InferenceModule(LightningModule):
 
     def _score(self, batch: DomainBatch) -> dict[str, Tensor]:
         confidences: list[Tensor] = []
+        domain, images, mask = batch["domain"], batch["image"], batch.get("mask")
+        sums = ProbabilitySums(*images.shape[2:]) if domain == "target" else None
 
         def note(probabilities: Tensor) -> None:
             confidences.append(probabilities.amax(dim=1))
+            if sums is not None:
+                sums(probabilities)
 
-        def predict(network: nn.Module, watch: Watch | None) -> Tensor:
-            masks = [predict_mask(network, image, self.windows, self.device, watch=watch) for image in batch["image"]]
+        def predict(network: nn.Module, watch: Watch | None, images: Tensor = images) -> Tensor:
+            masks = [predict_mask(network, image, self.windows, self.device, watch=watch) for image in images]
             return torch.from_numpy(np.stack(masks)).to(self.device)
 
-        domain = batch["domain"]
         network = self.inference_network(domain)
         fitting = self.trainer.state.fn == TrainerFn.FITTING and not self.trainer.sanity_checking
         if domain == "target" and fitting and self.strategy is not None:
-            mask = batch["mask"]
-            prediction = self.pseudo_label_scores.add(self.strategy, network, self.network, mask, predict, note)
+            labels = torch.full_like(images[:, 0], IGNORE, dtype=torch.int64) if mask is None else mask
+            prediction = self.pseudo_label_scores.add(self.strategy, network, self.network, labels, predict, note)
         else:
             prediction = predict(network, note)
         confidence = torch.cat(confidences, dim=1).view_as(prediction)
-        self.scoring.add(prediction, confidence, batch)
+        if mask is not None:
+            self.scoring.add(prediction, confidence, batch)
+        if sums is not None:
+            flipped = predict(network, None, images.flip(3)).flip(2) if self.augmentation_consistency else None
+            self.unsupervised_scores.update(sums, prediction, flipped)
         return {"prediction": prediction, "confidence": confidence}
 
     def on_validation_epoch_end(self) -> None:
@@ -111,18 +131,30 @@ class InferenceModule(LightningModule):
         self._log_scores("test")
 
     def _log_scores(self, stage: str) -> None:
-        self.scores, self.image_scores = {}, []
+        self.scores, self.image_scores, self.unsupervised = {}, [], {}
         if self.trainer.sanity_checking:
             self.scoring.reset()
+            self.unsupervised_scores.reset()
             return
         data = getattr(self.trainer, "datamodule", None)
         self.scores, self.image_scores = self.scoring.scores(getattr(data, "shared_classes", None))
         for place, scores in self.scores.items():
             self.log_dict(scores.named(f"{stage}/{place}"), sync_dist=True)
+        if self.unsupervised_scores.update_called:
+            source = self.scores.get("source")
+            source_pixels = None if source is None else [sum(row) for row in source.confusion]
+            self.unsupervised = self.unsupervised_scores.compute(source_pixels)
+            self.unsupervised_scores.reset()
         if self.pseudo_label_scores.update_called:
             told = self.pseudo_label_scores.compute()
+            agreement = told.pop("agreement", None)
+            if agreement is not None:
+                self.unsupervised["teacher_agreement"] = agreement
             self.log_dict({f"{stage}/target/{name}": value for name, value in told.items()}, sync_dist=True)
             self.pseudo_label_scores.reset()
+        self.log_dict(
+            {f"{stage}/target/unsupervised/{name}": value for name, value in self.unsupervised.items()}, sync_dist=True
+        )
 
     def predict_step(self, batch: PredictBatch, batch_idx: int, dataloader_idx: int = 0) -> Prediction:
         """Predicts the class ids of each image, and fills ``probabilities`` where a callback asked for them."""

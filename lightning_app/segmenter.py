@@ -60,6 +60,8 @@ class Segmenter(InferenceModule):
         options: further arguments of the architecture, such as ``decoder_channels``.
         seed: seed of the random numbers drawn in training steps.
         averaged_with: checkpoints whose probabilities are averaged with the network's own, in evaluation alone.
+        augmentation_consistency: whether validation and test also predict the target's images flipped, which takes the
+            target twice the time, for the score ``augmentation_consistency``.
 
     Raises:
         ValueError: if the architecture, the encoder or the weights do not exist or do not fit, or
@@ -84,15 +86,15 @@ class Segmenter(InferenceModule):
         options: dict[str, Any] | None = None,
         seed: int = 0,
         averaged_with: list[str] | None = None,
+        augmentation_consistency: bool = False,
     ) -> None:
         if encoder_lr_scale <= 0:
             raise ValueError(
                 f"model.encoder_lr_scale is {encoder_lr_scale}; give a positive number. To train without the encoder "
                 "take the strategy PartialFreezing."
             )
-        super().__init__(
-            NetworkSpec(architecture, encoder, list(classes), in_channels, options or {}), windows, averaged_with
-        )
+        spec = NetworkSpec(architecture, encoder, list(classes), in_channels, options or {})
+        super().__init__(spec, windows, averaged_with, augmentation_consistency)
         with warnings.catch_warnings():
             # Lightning would have the strategy ignored, and then could not load what the command line made.
             warnings.filterwarnings("ignore", message="Attribute '(strategy|optimizer)'")

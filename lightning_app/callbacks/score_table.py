@@ -40,7 +40,7 @@ class ScoreTable(Callback):
     @rank_zero_only
     def _report(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         assert isinstance(pl_module, Segmenter)
-        if not pl_module.scores:
+        if not pl_module.scores and not pl_module.unsupervised:
             return
         title = {"fit": "last validation", "validate": "validation"}.get(stage, stage)
         used = pl_module.labels_used
@@ -50,13 +50,17 @@ class ScoreTable(Callback):
             note = f"mean of {averaged + 1} networks' probabilities, {note}"
         # Not the table's own title, which would be broken to the table's width.
         Console().print(f"\n[bold]{title}[/bold]: {note}")
-        Console().print(score_table(pl_module.classes, pl_module.scores))
+        if pl_module.scores:
+            Console().print(score_table(pl_module.classes, pl_module.scores))
         for domain, scores in pl_module.scores.items():
             if scores.absent:
                 Console().print(f"{domain}: no pixel of {', '.join(scores.absent)}; left out of the means")
+        if pl_module.unsupervised:
+            told = ", ".join(f"{name} {value:.4f}" for name, value in pl_module.unsupervised.items())
+            Console().print(f"target, by scores that need no labels: {told}", soft_wrap=True)
         if not getattr(trainer, "fast_dev_run", False):
             path = self.folder / f"{stage}{'_averaged' if averaged else ''}.csv"
-            write_scores(path, pl_module.scores)
+            write_scores(path, pl_module.scores, pl_module.unsupervised)
             Console().print(f"Scores: {path}", soft_wrap=True)
 
 
@@ -74,14 +78,18 @@ def score_table(classes: list[str], scores: dict[str, Scores]) -> Table:
     return table
 
 
-def write_scores(path: Path, scores: dict[str, Scores]) -> None:
-    """Writes one row a domain and class or summary, with IoU and Dice in [0, 1]; absent classes have no numbers."""
+def write_scores(path: Path, scores: dict[str, Scores], unsupervised: dict[str, float]) -> None:
+    """Writes one row a domain and class or summary, with IoU and Dice in [0, 1]; absent classes have no numbers.
+
+    Behind them come the target's scores that need no labels, as ``unsupervised/<name>``.
+    """
     rows: list[tuple[str, str, float | str]] = []
     for domain, one in scores.items():
         rows += [(domain, name, value) for name, value in _summary(one).items()]
         rows += [(domain, f"IoU {name}", value) for name, value in one.iou.items()]
         rows += [(domain, f"Dice {name}", value) for name, value in one.dice.items()]
         rows += [(domain, f"IoU {name}", "") for name in one.absent]
+    rows += [("target", f"unsupervised/{name}", value) for name, value in unsupervised.items()]
     try_to_write_csv(path, ["domain", "score", "value"], rows)
 
 

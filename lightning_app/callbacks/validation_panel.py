@@ -8,7 +8,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from datamodules.batch import DomainBatch
+from datamodules.batch import IGNORE, DomainBatch
 from lightning_app.displays.display import SCORED_PANEL, VALIDATION_PANEL, Display, PanelRow
 from lightning_app.displays.reduction import small_image, small_map, small_mask
 from lightning_app.segmenter import Segmenter
@@ -23,8 +23,8 @@ class ValidationPanel(Callback):
 
     The images are three of each domain, evenly spaced in the order of the validation set: those in the middle of its
     thirds. So they depend on the data alone, and neither on the method nor on the seed nor on the number of devices.
-    What is shown is what was scored: no image passes the network twice. In ``lightning validate`` the panel is called
-    ``validate/panel``, and that of the run is left as it is.
+    What is shown is what was scored: no image passes the network twice. Of a target without masks the truth is empty.
+    In ``lightning validate`` the panel is called ``validate/panel``, and that of the run is left as it is.
 
     Args:
         display: where they are shown.
@@ -54,16 +54,17 @@ class ValidationPanel(Callback):
             # Ranks take turns, without repeating any.
             place = (first + index) * trainer.world_size + trainer.global_rank
             if place in chosen:
-                predicted = cast(Mapping[str, Tensor], outputs)
+                predicted = {name: of[index] for name, of in cast(Mapping[str, Tensor], outputs).items()}
+                blank = torch.full_like(predicted["prediction"], IGNORE)
                 self._rows[dataloader_idx, place] = PanelRow(
                     domain=batch["domain"],
                     name=printable(name),
                     image=small_image(batch["image"][index]),
                     masks={
-                        "truth": small_mask(batch["mask"][index]),
-                        "prediction": small_mask(predicted["prediction"][index]),
+                        "truth": small_mask(batch["mask"][index] if "mask" in batch else blank),
+                        "prediction": small_mask(predicted["prediction"]),
                     },
-                    maps={"confidence": small_map(predicted["confidence"][index])},
+                    maps={"confidence": small_map(predicted["confidence"])},
                 )
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -104,7 +104,7 @@ def _missing_masks(place: Place, missing: list[str], total: int, data: CrossDoma
         what = f"{len(missing)} of {total} images of {place} have no mask, and a split is scored with all its masks."
         return Finding("error", what, f"Add the masks, or take the images out of {place.split}.", missing)
     usual: Severity = "note" if place.role == "target" else "warning"
-    return Finding(usual, f"{place} has no masks: it is left out of the scores.")
+    return Finding(usual, f"{place} has no masks: it is left out of the scores that need labels.")
 
 
 def _groups_in_two_splits(side: Side) -> Iterator[Finding]:

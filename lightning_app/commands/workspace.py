@@ -20,6 +20,9 @@ CURVES = {
         "expected calibration error": r"val/(source|target)/ece",
         "target over source only": r"val/target/over_source_only",
     },
+    "Scores that need no target labels": {
+        "scores": r"val/target/unsupervised/.+",
+    },
     "Training": {
         "losses": r"train/loss/.+",
         "learning rates": r"train/lr/.+",

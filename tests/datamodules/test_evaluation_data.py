@@ -39,8 +39,53 @@ def test_a_domain_without_labels_is_left_out_of_the_scores(
 
 
 def test_nothing_to_score_names_the_split(make_folder: MakeFolder) -> None:
-    with pytest.raises(ValueError, match="no labelled images to score: the split 'val' is empty or without masks in t"):
-        data_of(None, make_folder("target", 20, masks=[])).val_dataloader()
+    with pytest.raises(ValueError, match="no labelled images to score: the split 'val' is empty or without masks in s"):
+        data_of(make_folder("source", 20, masks=[]), None).val_dataloader()
+    with pytest.raises(ValueError, match="no labelled images to score: the split 'test' is empty or w"):
+        data_of(None, make_folder("target", 20, masks=[])).test_dataloader()
+
+
+def test_a_target_without_labels_is_validated_without_masks(make_folder: MakeFolder) -> None:
+    target = make_folder("target", 6, masks=[])
+    (target / "val.txt").write_text("target_04\ntarget_01\n")
+    module = Recorder(Declares(["source"]))
+    quiet_trainer().validate(module, data_of(make_folder("source", 20), target), verbose=False)
+    assert [batch["domain"] for batch in module.scored] == ["source"] * 3 + ["target"] * 2
+    assert [batch["name"] for batch in module.scored[3:]] == [["target_01"], ["target_04"]]
+    assert all("mask" in batch for batch in module.scored[:3])
+    assert all("mask" not in batch and batch["image"].is_floating_point() for batch in module.scored[3:])
+
+
+def test_without_validation_images_some_of_the_training_are_taken_and_no_mask_is_opened(
+    make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = make_folder("target", 7)
+    (target / "train.txt").write_text("".join(f"target_{number:02}\n" for number in range(7)))
+    for mask in (target / "masks").iterdir():
+        mask.write_bytes(b"garbage")
+    monkeypatch.setattr("datamodules.cross_domain_data_module.UNLABELLED", 3)
+    data = data_of(None, target)
+    module = Recorder(Declares(["source"]))
+    quiet_trainer().validate(module, data, verbose=False)
+    assert [batch["name"] for batch in module.scored] == [["target_01"], ["target_03"], ["target_05"]]
+    assert not any("mask" in batch for batch in module.scored)
+    # Ranks without an image of their own could not wait for each other.
+    names: list[str] = []
+    for rank in range(3):
+        monkeypatch.setattr(data, "_rank_and_world_size", lambda rank=rank: (rank, 3))
+        names += [name for batch in data.val_dataloader()[0] for name in batch["name"]]
+    assert sorted(names) == ["target_01", "target_03", "target_05"]
+    monkeypatch.setattr(data, "_rank_and_world_size", lambda: (0, 4))
+    assert not len(data.unlabelled())
+
+
+def test_of_a_joined_target_the_part_without_labels_is_validated_too(make_folder: MakeFolder) -> None:
+    labelled, unlabelled = make_folder("day", 20), make_folder("night", 4, masks=[])
+    (unlabelled / "val.txt").write_text("night_02\n")
+    data = CrossDomainDataModule(target=[str(labelled), str(unlabelled)], classes=["road", "car", "sky"], workers=0)
+    assert list(data.unlabelled()) == ["night/night_02"] and data.scored("val") == {"target": ["day"]}
+    batches = [batch for loader in data.val_dataloader() for batch in loader]
+    assert [(batch["part"], "mask" in batch) for batch in batches] == [("day", True)] * 3 + [("night", False)]
 
 
 def test_a_listed_split_is_scored_with_all_its_masks_or_not_at_all(make_folder: MakeFolder) -> None:

@@ -162,7 +162,7 @@ def by_hand(segmenter: Segmenter, teacher: nn.Module, streets: SyntheticStreets)
     wanted = {
         "target/pseudo_labels/coverage": sure.float().mean(),
         "target/pseudo_labels/precision": hit[sure & labelled].float().mean(),
-        "target/agreement": agree.float().mean(),
+        "target/unsupervised/teacher_agreement": agree.float().mean(),
     }
     for number, name in enumerate(segmenter.classes):
         chosen = sure & labelled & (of == number)
@@ -178,7 +178,11 @@ def test_a_fits_validation_logs_them_for_the_target(make_trainer: Any) -> None:
     sanity, *logged = figures.logged
     assert not sanity and len(logged) == 2
     names = set.union(*(set(one) for one in logged))
-    assert {"target/pseudo_labels/coverage", "target/pseudo_labels/precision", "target/agreement"} < names
+    assert {
+        "target/pseudo_labels/coverage",
+        "target/pseudo_labels/precision",
+        "target/unsupervised/teacher_agreement",
+    } < names
     assert not any(name.startswith("source") for name in names)
     # Three source images, and three of the target by both networks.
     assert figures.predictions[1] == 3 + 3 + 3
@@ -186,7 +190,7 @@ def test_a_fits_validation_logs_them_for_the_target(make_trainer: Any) -> None:
         segmenter.load_state_dict(state)
         wanted = by_hand(segmenter, strategy.mean_teacher.network.eval(), streets)
         assert 0.05 < wanted["target/pseudo_labels/coverage"] < 0.95
-        assert wanted["target/agreement"] < 1 or found is logged[0]
+        assert wanted["target/unsupervised/teacher_agreement"] < 1 or found is logged[0]
         assert {name: found[name] for name in wanted} == pytest.approx(wanted, abs=2e-3)
 
 

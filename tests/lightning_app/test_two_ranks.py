@@ -132,10 +132,12 @@ def test_a_set_that_two_does_not_divide_is_scored_and_shown_like_in_one_process(
 ) -> None:
     segmenter, display = two_ranks.make_segmenter(two_ranks.SCORED), KeptDisplay()
     segmenter.load_state_dict(ranks[0]["state"])
+    segmenter.augmentation_consistency = True
     trainer = make_trainer(callbacks=[ValidationPanel(display)])
     trainer.validate(segmenter, two_ranks.make_data(two_ranks.SCORED), verbose=False)
     for found in ranks:
         assert found["scores"] == {domain: vars(scores) for domain, scores in segmenter.scores.items()}
+        assert len(segmenter.unsupervised) == 5 and found["unsupervised"] == segmenter.unsupervised
     assert segmenter.scores["source"].pixels == 5 * 32 * 48
     assert ranks[0]["images"] == segmenter.image_scores and not ranks[1]["images"]
     assert len({(image.domain, image.name) for image in segmenter.image_scores}) == len(segmenter.image_scores) == 5 + 3

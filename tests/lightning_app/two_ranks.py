@@ -87,7 +87,9 @@ def main(folder: Path) -> None:
             "updates": {key: int(state[p]["step"]) for key, p in segmenter.named_parameters() if p in state},
         }
         if name == SCORED:
+            segmenter.augmentation_consistency = True
             trainer.validate(segmenter, make_data(name), verbose=False)
+            found["unsupervised"] = segmenter.unsupervised
             found["scores"] = {domain: vars(scores) for domain, scores in segmenter.scores.items()}
             found["images"] = segmenter.image_scores
             found["state"] = segmenter.state_dict()

@@ -45,6 +45,7 @@ def test_the_document_is_one_of_the_packages_own_and_has_the_names_that_runs_log
             "val/target/iou/traffic light",
             "val/target/ece",
             "val/target/over_source_only",
+            "val/target/unsupervised/snd",
             "train/loss/pseudo_labels",
             "train/lr/encoder",
             "train/images_per_second",
