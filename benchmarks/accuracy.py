@@ -4,8 +4,8 @@ import argparse
 import csv
 import re
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import mean, stdev
 from string import Template
@@ -86,6 +86,59 @@ def plan(pairs: Sequence[str], rows: list[Row], seeds: int, everywhere: bool) ->
             yield from ((pair, method, seed) for method in METHODS if method in chosen)
 
 
+def run_folder(folder: Path, pair: str, method: str, seed: int, steps: int) -> Path:
+    """Returns the folder of one run below that of all."""
+    return folder / f"{steps}_steps" / pair / re.sub(r"\W+", "_", method).strip("_") / f"seed{seed}"
+
+
+def fit_command(pair: str, method: str, seed: int, steps: int, folder: Path, full: bool = False) -> list[str]:
+    """Returns the words that train a method, without its run's folder and validations.
+
+    If it starts from the source's network and that is not there, it is trained first.
+
+    Args:
+        pair: one of the pairs.
+        method: one of the methods.
+        seed: seed of everything.
+        steps: training steps.
+        folder: folder of all runs of this benchmark, where the source's networks are.
+        full: whether to crop whole images.
+    """
+    about, how = PAIRS[pair], METHODS[method]
+    options = [Template(word).substitute(eighth=steps // 8, quarter=steps // 4, **about.told) for word in how.options]
+    if how.from_source:
+        source = run_folder(folder, pair, LOWER, seed, steps) / "checkpoints" / "last.ckpt"
+        if not source.is_file():  # The rows are kept, but the runs are not.
+            measure(pair, LOWER, seed, steps, folder, full)
+        options += ["--model.init_from", f"{source}"]
+    return [
+        "fit",
+        "--config",
+        about.config,
+        *(about.full if full else about.small),
+        *(["--data.batch_size", "4"] if not full else []),
+        "--trainer.max_steps",
+        f"{steps}",
+        "--seed_everything",
+        f"{seed}",
+        *options,
+    ]
+
+
+def train(fit: Sequence[str], here: Path) -> Path:
+    """Trains, or goes on where an earlier attempt was stopped, and returns the last checkpoint.
+
+    Args:
+        fit: the words of the command.
+        here: the run's folder.
+    """
+    last = here / "checkpoints" / "last.ckpt"
+    if not last.is_file():
+        shutil.rmtree(here, ignore_errors=True)
+    run([*fit, *(["--ckpt_path", f"{last}"] if last.is_file() else [])])
+    return last
+
+
 def measure(pair: str, method: str, seed: int, steps: int, folder: Path, full: bool = False) -> Row:
     """Trains and tests, or goes on where an earlier attempt was stopped.
 
@@ -97,28 +150,9 @@ def measure(pair: str, method: str, seed: int, steps: int, folder: Path, full: b
         folder: folder of all runs.
         full: whether to crop whole images.
     """
-    about, how = PAIRS[pair], METHODS[method]
-    here = _run_folder(folder, pair, method, seed, steps)
-    options = [Template(word).substitute(eighth=steps // 8, quarter=steps // 4, **about.told) for word in how.options]
-    if how.from_source:
-        source = _run_folder(folder, pair, LOWER, seed, steps) / "checkpoints" / "last.ckpt"
-        if not source.is_file():  # The rows are kept, but the runs are not.
-            measure(pair, LOWER, seed, steps, folder, full)
-        options += ["--model.init_from", f"{source}"]
-    common = [
-        "--config",
-        about.config,
-        *(about.full if full else about.small),
-        *(["--data.batch_size", "4"] if not full else []),
-        "--trainer.max_steps",
-        f"{steps}",
-        "--seed_everything",
-        f"{seed}",
-    ]
+    config, here = PAIRS[pair].config, run_folder(folder, pair, method, seed, steps)
     fit = [
-        "fit",
-        *common,
-        *options,
+        *fit_command(pair, method, seed, steps, folder, full),
         "--run",
         f"{here}",
         "--trainer.limit_val_batches",
@@ -126,13 +160,10 @@ def measure(pair: str, method: str, seed: int, steps: int, folder: Path, full: b
         "--checkpoint.monitor",
         "null",
     ]
-    last = here / "checkpoints" / "last.ckpt"
-    if not last.is_file():
-        shutil.rmtree(here, ignore_errors=True)
-    run([*fit, *(["--ckpt_path", f"{last}"] if last.is_file() else [])])
+    last = train(fit, here)
     miou: dict[tuple[str, str], float] = {}
     for scored in ("validate", "test"):
-        run([scored, "--config", about.config, "--ckpt_path", f"{last}", "--trainer.enable_progress_bar", "false"])
+        run([scored, "--config", config, "--ckpt_path", f"{last}", "--trainer.enable_progress_bar", "false"])
         with (here / f"{scored}.csv").open(newline="") as file:
             found = [row for row in csv.DictReader(file) if row["score"] == "mIoU"]
         miou |= {(scored, row["domain"]): float(row["value"]) for row in found}
@@ -173,6 +204,40 @@ def table(pair: str, rows: Sequence[Row], steps: int) -> Table:
     return shown
 
 
+def chosen_pairs(parser: argparse.ArgumentParser, given: str, show: bool) -> list[str]:
+    """Returns the pairs that were asked for, or leaves with a message.
+
+    Args:
+        parser: whose message it is.
+        given: names with commas between them.
+        show: whether no data is needed.
+    """
+    pairs = given.split(",")
+    for pair in pairs:
+        if pair not in PAIRS:
+            parser.error(f"there is no pair '{pair}'; the pairs are {', '.join(PAIRS)}.")
+        folder = PAIRS[pair].folder
+        if not show and folder is not None and not Path(folder).is_dir():
+            parser.error(f"there is no folder {folder}; {PAIRS[pair].config} says what is expected in it.")
+    return pairs
+
+
+def append(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
+    """Writes rows behind those of a CSV file, which is made if it is not there.
+
+    Args:
+        path: the file.
+        rows: one at least, by column.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = not path.is_file()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        if new:
+            writer.writeheader()
+        writer.writerows(rows)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Measures what is missing, and shows the tables.
 
@@ -196,35 +261,19 @@ def main(args: Sequence[str] | None = None) -> None:
     # Rows of other crops are other rows.
     results = options.results or (RESULTS.with_stem("accuracy_full") if options.everywhere else RESULTS)
     folder = options.folder or Path("runs") / results.stem
-    pairs = options.pairs.split(",")
-    for pair in pairs:
-        if pair not in PAIRS:
-            parser.error(f"there is no pair '{pair}'; the pairs are {', '.join(PAIRS)}.")
-        folder_of_pair = PAIRS[pair].folder
-        if not options.show and folder_of_pair is not None and not Path(folder_of_pair).is_dir():
-            parser.error(f"there is no folder {folder_of_pair}; {PAIRS[pair].config} says what is expected in it.")
+    pairs = chosen_pairs(parser, options.pairs, options.show)
     rows = read_rows(results, options.steps)
     done = {(row.pair, row.method, row.seed) for row in rows}
     if not options.show:
-        results.parent.mkdir(parents=True, exist_ok=True)
         for pair, method, seed in plan(pairs, rows, options.seeds, options.everywhere):
             if (pair, method, seed) in done:
                 continue
             row = measure(pair, method, seed, options.steps, folder, options.everywhere)
             rows.append(row)
-            new = not results.is_file()
-            with results.open("a", newline="") as file:
-                writer = csv.DictWriter(file, [field.name for field in fields(Row)])
-                if new:
-                    writer.writeheader()
-                writer.writerow(asdict(row))
+            append(results, [asdict(row)])
     for pair in pairs:
         if any(row.pair == pair for row in rows):
             Console(width=140).print(table(pair, rows, options.steps))
-
-
-def _run_folder(folder: Path, pair: str, method: str, seed: int, steps: int) -> Path:
-    return folder / f"{steps}_steps" / pair / re.sub(r"\W+", "_", method).strip("_") / f"seed{seed}"
 
 
 def _spread(values: Sequence[float]) -> str:
