@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope
 INSTALLED := .venv/installed
 
-.PHONY: help setup demo test test-benchmarks test-browser lint types check bench accuracy clean
+.PHONY: help setup demo test test-benchmarks test-browser lint types check bench accuracy selection clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -48,6 +48,9 @@ bench: setup  ## measure speed; prints tables and writes benchmarks/results
 
 accuracy: setup  ## measure accuracy on pairs under data/, some hours; stop it and it goes on where it was
 	$(BIN)/python -m benchmarks.accuracy
+
+selection: setup  ## measure which score chooses a good checkpoint without target labels, some hours; it goes on, too
+	$(BIN)/python -m benchmarks.selection
 
 clean:  ## remove the environment and what tools left
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info

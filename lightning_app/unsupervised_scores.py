@@ -110,7 +110,8 @@ def soft_neighborhood_density(probabilities: Tensor) -> Tensor:
         directions = functional.normalize(probabilities, dim=2)
         similarities = directions @ directions.mT / TEMPERATURE
         similarities.diagonal(dim1=1, dim2=2).fill_(-torch.inf)  # no pixel is its own neighbour
-        return torch.special.entr(similarities.softmax(dim=2)).sum(dim=2).mean(dim=1)
+        density: Tensor = torch.special.entr(similarities.softmax(dim=2)).sum(dim=2).mean(dim=1)
+        return density
 
 
 def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
@@ -122,7 +123,7 @@ def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
     """
     one, other = first / first.sum(), second / second.sum()
     entropy = torch.special.entr
-    nats = entropy((one + other) / 2).sum() - (entropy(one).sum() + entropy(other).sum()) / 2
+    nats: Tensor = entropy((one + other) / 2).sum() - (entropy(one).sum() + entropy(other).sum()) / 2
     return nats.clamp(min=0) / torch.tensor(2.0).log()
 
 

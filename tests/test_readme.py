@@ -11,6 +11,7 @@ from tiny import NETWORK
 
 from lightning_app.cli import main
 from lightning_app.commands.strategies import COLUMNS, describe, methods
+from lightning_app.selection import UNSUPERVISED
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "strategies/README.md"]
@@ -69,8 +70,23 @@ def test_every_domain_of_the_page_of_data_sets_is_one_that_the_command_line_take
         assert left.value.code in (0, None), f"{block}{said.err}"
 
 
+def test_the_page_of_selection_names_every_score_and_the_mode_that_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs/selection.md").read_text()
+    modes = re.findall(r"^\| `(\w+)` \|.*\(`(max|min)`\) \|", text, flags=re.MULTILINE)
+    assert dict(modes) == UNSUPERVISED
+    [block] = blocks("docs/selection.md", "yaml")
+    Path("shown.yaml").write_text(block)
+    with pytest.raises(SystemExit) as left:
+        main(["fit", "--config", str(ROOT / "configs/base.yaml"), "--config", "shown.yaml", "--print_config"])
+    assert left.value.code in (0, None), capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
-    "page", [*PAGES, "benchmarks/README.md", "CONTRIBUTING.md", "docs/datasets.md", "docs/check.md"]
+    "page",
+    [*PAGES, "benchmarks/README.md", "CONTRIBUTING.md", "docs/datasets.md", "docs/check.md", "docs/selection.md"],
 )
 def test_every_file_and_target_that_a_page_names_exists(page: str) -> None:
     text = (ROOT / page).read_text()

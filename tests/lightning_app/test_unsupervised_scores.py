@@ -10,7 +10,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy
 from torch import Tensor
 
-from lightning_app.inference import predict_mask
+from lightning_app.inference import Windows, predict_mask
 from lightning_app.probability_sums import ProbabilitySums
 from lightning_app.unsupervised_scores import UnsupervisedScores, jensen_shannon, soft_neighborhood_density
 
@@ -142,8 +142,6 @@ def test_two_halves_add_up_to_the_same_numbers() -> None:
 
 
 def test_windows_tell_each_row_once() -> None:
-    from lightning_app.inference import Windows
-
     logits = torch.randn(3, 70, 50, generator=torch.Generator().manual_seed(0))
 
     def network(batch: Tensor) -> Tensor:
