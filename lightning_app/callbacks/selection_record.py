@@ -70,7 +70,8 @@ class SelectionRecord(Callback):
         for column in table.columns[2:]:
             column.justify = "right"
         for name, mode, step, miou, regret in rows:
-            table.add_row(name, mode, f"{step:,}", f"{100 * miou:.1f} %", f"{100 * regret:.1f}")
+            short = name.removeprefix("val/target/unsupervised/")
+            table.add_row(short, mode, f"{step:,}", f"{100 * miou:.1f} %", f"{100 * regret:.1f}")
         Console().print(
             f"\n[bold]choosing a checkpoint without target labels[/bold]: {len(target)} validations, the best has "
             f"{100 * target[best]:.1f} % (step {self.validations[best][STEP]:,})",

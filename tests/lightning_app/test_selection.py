@@ -139,4 +139,7 @@ def test_labels_tell_the_regret_of_each_score_over_a_resume(config: Path, capsys
         assert float(row["target_miou"]) == pytest.approx(target[place], abs=1e-6)
         assert float(row["regret"]) == pytest.approx(max(target) - target[place], abs=1e-6)
         assert int(row["best_step"]) == 1 + int(np.argmax(target))
-    assert "4 validations, the best has" in shown and "val/target/unsupervised/snd" in "".join(shown.split())
+    assert f"4 validations, the best has {100 * max(target):.1f} %" in shown
+    regret = 100 * float(rows[f"{PREFIX}snd"]["regret"])
+    line = next(line for line in shown.splitlines() if "snd" in line and "│" in line)
+    assert [cell.strip() for cell in line.split("│")][-2] == f"{regret:.1f}"
