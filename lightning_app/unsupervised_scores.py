@@ -52,7 +52,7 @@ class UnsupervisedScores(Metric):
             self.add_state(name, zeros, dist_reduce_fx="sum")
 
     def update(self, sums: ProbabilitySums, prediction: Tensor, flipped: Tensor | None = None) -> None:
-        """Counts some images, without a synchronisation of the device.
+        """Counts some images; nothing leaves the device.
 
         Args:
             sums: what was told of their probabilities.
