@@ -31,9 +31,7 @@ from datamodules.skipped_files import SkippedFiles
 from datamodules.stream_orders import StreamOrders
 from datamodules.training_streams import TrainingStreams
 from datamodules.transforms import Scale, TrainTransform
-
-UNLABELLED = 100
-"""Training images of the target, at most, that are validated without labels."""
+from datamodules.unlabelled_images import unlabelled_images
 
 
 class CrossDomainDataModule(LightningDataModule):
@@ -229,26 +227,12 @@ class CrossDomainDataModule(LightningDataModule):
         return {role: labelled for role, labelled in parts.items() if labelled}
 
     def unlabelled(self) -> Names:
-        """Returns the target images that are validated without masks, for the scores that need none.
+        """Returns the target images that are validated without masks, as ``unlabelled_images`` does.
 
-        They are those in ``val`` of a target without masks, or of the parts of it that have none; where ``val`` is
-        empty, at most 100 training images, evenly spaced in their order. None if that are fewer than there are ranks.
+        There are none if that are fewer than there are ranks.
         """
-        if "target" not in self.sides:
-            return Names([])
-        side = self.sides["target"]
-        names = Names(
-            name
-            for part, of_part in side.by_part(side.splits["val"]).items()
-            if not side.has_labels(of_part)
-            for name in of_part
-        )
-        if not len(side.splits["val"]):
-            train = side.splits["train"]
-            count = min(len(train), UNLABELLED)
-            names = Names(train[(2 * place + 1) * len(train) // (2 * count)] for place in range(count))
-        _, world_size = self._rank_and_world_size()
-        return names if len(names) >= world_size else Names([])
+        names = unlabelled_images(self.sides["target"]) if "target" in self.sides else Names()
+        return names if len(names) >= self._rank_and_world_size()[1] else Names()
 
     def absent_classes(self) -> list[str]:
         """Returns the classes that none of the masks given for training holds, and warns of them."""
@@ -416,7 +400,7 @@ class CrossDomainDataModule(LightningDataModule):
                 rank_zero_info(f"{what}: scores read {len(names)} images and their masks.")
                 dataset = DomainDataset(side.domain, role, names, channels=self.channels, read_mask=side.mask_reader)
                 loaders.append(self._whole_image_loader(dataset, what))
-        unlabelled = self.unlabelled() if split == "val" else Names([])
+        unlabelled = self.unlabelled() if split == "val" else Names()
         if len(unlabelled):
             loaders.append(self._unlabelled_loader(unlabelled))
         if not loaders and not (self.trainer is not None and self.trainer.state.fn == "fit"):

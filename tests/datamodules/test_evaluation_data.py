@@ -63,7 +63,7 @@ def test_without_validation_images_some_of_the_training_are_taken_and_no_mask_is
     (target / "train.txt").write_text("".join(f"target_{number:02}\n" for number in range(7)))
     for mask in (target / "masks").iterdir():
         mask.write_bytes(b"garbage")
-    monkeypatch.setattr("datamodules.cross_domain_data_module.UNLABELLED", 3)
+    monkeypatch.setattr("datamodules.unlabelled_images.MOST_OF_TRAINING", 3)
     data = data_of(None, target)
     module = Recorder(Declares(["source"]))
     quiet_trainer().validate(module, data, verbose=False)
