@@ -49,7 +49,7 @@ bench: setup  ## measure speed; prints tables and writes benchmarks/results
 accuracy: setup  ## measure accuracy on pairs under data/, some hours; stop it and it goes on where it was
 	$(BIN)/python -m benchmarks.accuracy
 
-selection: setup  ## measure which score chooses a good checkpoint without target labels, some hours; it goes on, too
+selection: setup  ## show which score chooses a good checkpoint without target labels, on the runs of make accuracy
 	$(BIN)/python -m benchmarks.selection
 
 clean:  ## remove the environment and what tools left

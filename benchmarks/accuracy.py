@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "accuracy.csv"
 BEST = 4
 """So many methods between the bounds get all seeds."""
+VALIDATIONS = 6
+"""Of a run whose steps can be divided by it."""
 
 
 @dataclass(frozen=True)
@@ -91,54 +93,6 @@ def run_folder(folder: Path, pair: str, method: str, seed: int, steps: int) -> P
     return folder / f"{steps}_steps" / pair / re.sub(r"\W+", "_", method).strip("_") / f"seed{seed}"
 
 
-def fit_command(pair: str, method: str, seed: int, steps: int, folder: Path, full: bool = False) -> list[str]:
-    """Returns the words that train a method, without its run's folder and validations.
-
-    If it starts from the source's network and that is not there, it is trained first.
-
-    Args:
-        pair: one of the pairs.
-        method: one of the methods.
-        seed: seed of everything.
-        steps: training steps.
-        folder: folder of all runs of this benchmark, where the source's networks are.
-        full: whether to crop whole images.
-    """
-    about, how = PAIRS[pair], METHODS[method]
-    options = [Template(word).substitute(eighth=steps // 8, quarter=steps // 4, **about.told) for word in how.options]
-    if how.from_source:
-        source = run_folder(folder, pair, LOWER, seed, steps) / "checkpoints" / "last.ckpt"
-        if not source.is_file():  # The rows are kept, but the runs are not.
-            measure(pair, LOWER, seed, steps, folder, full)
-        options += ["--model.init_from", f"{source}"]
-    return [
-        "fit",
-        "--config",
-        about.config,
-        *(about.full if full else about.small),
-        *(["--data.batch_size", "4"] if not full else []),
-        "--trainer.max_steps",
-        f"{steps}",
-        "--seed_everything",
-        f"{seed}",
-        *options,
-    ]
-
-
-def train(fit: Sequence[str], here: Path) -> Path:
-    """Trains, or goes on where an earlier attempt was stopped, and returns the last checkpoint.
-
-    Args:
-        fit: the words of the command.
-        here: the run's folder.
-    """
-    last = here / "checkpoints" / "last.ckpt"
-    if not last.is_file():
-        shutil.rmtree(here, ignore_errors=True)
-    run([*fit, *(["--ckpt_path", f"{last}"] if last.is_file() else [])])
-    return last
-
-
 def measure(pair: str, method: str, seed: int, steps: int, folder: Path, full: bool = False) -> Row:
     """Trains and tests, or goes on where an earlier attempt was stopped.
 
@@ -150,34 +104,52 @@ def measure(pair: str, method: str, seed: int, steps: int, folder: Path, full: b
         folder: folder of all runs.
         full: whether to crop whole images.
     """
-    config, here = PAIRS[pair].config, run_folder(folder, pair, method, seed, steps)
+    about, how = PAIRS[pair], METHODS[method]
+    here = run_folder(folder, pair, method, seed, steps)
+    options = [Template(word).substitute(eighth=steps // 8, quarter=steps // 4, **about.told) for word in how.options]
+    if how.from_source:
+        source = run_folder(folder, pair, LOWER, seed, steps) / "checkpoints" / "last.ckpt"
+        if not source.is_file():  # The rows are kept, but the runs are not.
+            measure(pair, LOWER, seed, steps, folder, full)
+        options += ["--model.init_from", f"{source}"]
     fit = [
-        *fit_command(pair, method, seed, steps, folder, full),
-        "--run",
-        f"{here}",
-        "--trainer.limit_val_batches",
-        "0",
-        "--checkpoint.monitor",
-        "null",
+        "fit",
+        "--config",
+        about.config,
+        *(about.full if full else about.small),
+        *("--trainer.max_steps", f"{steps}", "--seed_everything", f"{seed}"),
+        *options,
+        *("--run", f"{here}"),
+        *("--trainer.val_check_interval", f"{validated_every(steps)}", "--trainer.check_val_every_n_epoch", "null"),
+        # A checkpoint is not chosen: this and the validations are what `make selection` reads.
+        *("--model.augmentation_consistency", "true", "--checkpoint.monitor", "null"),
     ]
-    last = train(fit, here)
+    last = here / "checkpoints" / "last.ckpt"
+    if not last.is_file():
+        shutil.rmtree(here, ignore_errors=True)
+    run([*fit, *(["--ckpt_path", f"{last}"] if last.is_file() else [])])
+    run(["test", "--config", about.config, "--ckpt_path", f"{last}", "--trainer.enable_progress_bar", "false"])
     miou: dict[tuple[str, str], float] = {}
-    for scored in ("validate", "test"):
-        run([scored, "--config", config, "--ckpt_path", f"{last}", "--trainer.enable_progress_bar", "false"])
-        with (here / f"{scored}.csv").open(newline="") as file:
+    for stage in ("fit", "test"):
+        with (here / f"{stage}.csv").open(newline="") as file:
             found = [row for row in csv.DictReader(file) if row["score"] == "mIoU"]
-        miou |= {(scored, row["domain"]): float(row["value"]) for row in found}
+        miou |= {(stage, row["domain"]): float(row["value"]) for row in found}
     return Row(
         pair,
         method,
         seed,
         steps,
         read_checkpoint(last).meta["labels_used"],
-        round(miou["validate", "target"], 4),
+        round(miou["fit", "target"], 4),
         round(miou["test", "source"], 4),
         round(miou["test", "target"], 4),
         " ".join(["lightning", *(f"'{word}'" if " " in word else word for word in fit)]),
     )
+
+
+def validated_every(steps: int) -> int:
+    """Returns after how many steps a run of so many is validated: the last time behind the last step."""
+    return steps // VALIDATIONS if steps % VALIDATIONS == 0 else steps
 
 
 def table(pair: str, rows: Sequence[Row], steps: int) -> Table:

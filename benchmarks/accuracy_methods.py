@@ -16,7 +16,7 @@ class Pair:
     Attributes:
         config: the config of the pair.
         folder: where the config expects its files; None for generated ones.
-        small: crops that keep a step short on a CPU.
+        small: crops and batches that keep a step short on a CPU.
         full: crops of whole images.
         told: what methods are told about the pair, by the name that stands for it in ``Method.options``.
     """
@@ -66,7 +66,8 @@ PAIRS = {
         "data/camvid_day2dusk",
         # Chosen by the validation images: a network of so few steps sees more of a street at this size.
         small=(
-            *("--data.crop", "[96, 128]", "--data.scale", "[0.3, 0.6]"),
+            *("--data.crop", "[96, 128]", "--data.scale", "[0.3, 0.6]", "--data.batch_size", "8"),
+            *("--model.encoder_lr_scale", "0.3"),
             *("--model.windows", "{size: [360, 480], overlap: 0.0, batch_size: 1, scale: 0.4}"),
         ),
         full=("--data.crop", "[360, 480]"),
@@ -75,14 +76,14 @@ PAIRS = {
     "nuclei_fluo2stained": Pair(
         "configs/data/nuclei_fluo2stained.yaml",
         "data/nuclei_fluo2stained",
-        small=("--data.crop", "[112, 112]"),
+        small=("--data.crop", "[112, 112]", "--data.batch_size", "4"),
         full=("--data.crop", "[256, 256]"),
         told={"preset": "microscopy", "things": "[nucleus]"},
     ),
     "synthetic_streets": Pair(
         "configs/example/streets.yaml",
         None,
-        small=(),
+        small=("--data.batch_size", "4"),
         full=(),
         told={"preset": "driving", "things": "[car, person, sign, pole]"},
     ),

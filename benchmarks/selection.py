@@ -1,4 +1,4 @@
-"""``make selection``: which score chooses a good checkpoint without target labels; goes on where it was stopped."""
+"""``make selection``: which score chooses a good checkpoint without target labels, on curves of ``make accuracy``."""
 
 import argparse
 import csv
@@ -12,25 +12,15 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.accuracy import append, chosen_pairs, fit_command, run_folder, train
-from benchmarks.accuracy_methods import CONTINUED, METHODS, PAIRS
+from benchmarks.accuracy import chosen_pairs, run_folder
+from benchmarks.accuracy_methods import METHODS, PAIRS
 from lightning_app.compare.reading import read_run
 from lightning_app.selection import SOURCE_MIOU, TARGET_MIOU, UNSUPERVISED, Mode, choose
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "selection_curves.csv"
-CHOSEN = (
-    CONTINUED,
-    "AdversarialAlignment, output",
-    "EntropyMinimization",
-    "MomentAlignment, coral",
-    "FourierStyle",
-    "SelfTraining",
-    "MeanTeacher",
-    "ClassMix",
-    "MaskedConsistency(ClassMix)",
-)
-"""A method of every family that uses no target label."""
+UNLABELLED = [name for name, method in METHODS.items() if "--data.labels" not in method.options]
+"""The methods among whose checkpoints there is something to choose without labels."""
 SCORES: dict[str, Mode] = {"source_miou": "max", **UNSUPERVISED}
 """What can choose without target labels, and whether more or less of it is better."""
 Regret = Callable[[Sequence["Checkpoint"]], float]
@@ -45,7 +35,6 @@ class Checkpoint:
         method: the method.
         seed: its seed.
         steps: steps of the whole run.
-        every: steps between validations.
         step: steps done so far.
         target_miou: mIoU on the target in [0, 1], by its labels, which nothing is chosen by.
         scores: what can choose, by name; a score that the method does not have is left out.
@@ -55,7 +44,6 @@ class Checkpoint:
     method: str
     seed: int
     steps: int
-    every: int
     step: int
     target_miou: float
     scores: dict[str, float]
@@ -67,8 +55,8 @@ class Checkpoint:
         return own | {name: round(self.scores[name], 6) if name in self.scores else "" for name in SCORES}
 
 
-def read(path: Path, steps: int, every: int) -> list[Checkpoint]:
-    """Reads the curves of runs of so many steps, validated so often; none if there is no file yet."""
+def read(path: Path, steps: int) -> list[Checkpoint]:
+    """Reads the curves of runs of so many steps; none if there is no file yet."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:
@@ -78,37 +66,28 @@ def read(path: Path, steps: int, every: int) -> list[Checkpoint]:
                 row["method"],
                 int(row["seed"]),
                 int(row["steps"]),
-                int(row["every"]),
                 int(row["step"]),
                 float(row["target_miou"]),
                 {name: float(row[name]) for name in SCORES if row[name]},
             )
             for row in csv.DictReader(file)
         ]
-    return [one for one in found if (one.steps, one.every) == (steps, every)]
+    return [one for one in found if one.steps == steps]
 
 
-def measure(pair: str, method: str, seed: int, steps: int, every: int, folder: Path, sources: Path) -> list[Checkpoint]:
-    """Trains with validations, or goes on where an earlier attempt was stopped.
+def read_curves(pair: str, method: str, seed: int, steps: int, folder: Path) -> list[Checkpoint]:
+    """Reads what the validations of a run found; nothing if there is no such run, or if it has not ended.
 
     Args:
         pair: one of the pairs.
         method: one of the methods.
-        seed: seed of everything.
-        steps: training steps.
-        every: steps between validations.
-        folder: folder of all runs.
-        sources: folder of the runs of ``make accuracy``, with the source's networks that methods start from.
+        seed: its seed.
+        steps: its training steps.
+        folder: the folder of the runs of ``make accuracy``.
     """
-    here = run_folder(folder / f"every_{every}", pair, method, seed, steps)
-    command = [
-        *fit_command(pair, method, seed, steps, sources),
-        *("--run", f"{here}"),
-        *("--trainer.val_check_interval", f"{every}", "--trainer.check_val_every_n_epoch", "null"),
-        *("--trainer.log_every_n_steps", f"{every}"),
-        *("--checkpoint.monitor", "null", "--model.augmentation_consistency", "true"),
-    ]
-    train(command, here)
+    here = run_folder(folder, pair, method, seed, steps)
+    if not (here / "fit.csv").is_file():
+        return []
     logged = {"source_miou": SOURCE_MIOU, **{name: f"val/target/unsupervised/{name}" for name in UNSUPERVISED}}
     curves = {
         name: dict(zip(curve.steps.tolist(), curve.values.tolist(), strict=True))
@@ -116,10 +95,10 @@ def measure(pair: str, method: str, seed: int, steps: int, every: int, folder: P
     }
     return [
         Checkpoint(
-            *(pair, method, seed, steps, every, step, miou),
+            *(pair, method, seed, steps, step, miou),
             {score: curves[name][step] for score, name in logged.items() if step in curves.get(name, {})},
         )
-        for step, miou in curves[TARGET_MIOU].items()
+        for step, miou in curves.get(TARGET_MIOU, {}).items()
     ]
 
 
@@ -186,44 +165,49 @@ def between_methods(checkpoints: Sequence[Checkpoint]) -> Table:
 
 
 def main(args: Sequence[str] | None = None) -> None:
-    """Trains what is missing, and shows the tables.
+    """Takes the curves of the runs that are there into the file, and shows the tables.
 
     Args:
-        args: ``--steps``, ``--every``, ``--seeds``, ``--pairs``, ``--methods``, ``--folder``, ``--sources``,
-            ``--results``, ``--show``; the process's arguments if None.
+        args: ``--steps``, ``--pairs``, ``--folder``, ``--results``; the process's arguments if None.
     """
     parser = argparse.ArgumentParser("python -m benchmarks.selection", description=__doc__)
-    parser.add_argument("--steps", type=int, default=300, help="training steps of each run; default: 300")
-    parser.add_argument("--every", type=int, default=30, help="steps between validations; default: 30")
-    parser.add_argument("--seeds", type=int, default=3, help="default: 3")
+    parser.add_argument("--steps", type=int, default=300, help="training steps of the runs; default: 300")
     parser.add_argument("--pairs", default=",".join(PAIRS), help=f"with commas: {','.join(PAIRS)}")
-    parser.add_argument("--methods", nargs="+", default=CHOSEN, help="rows of make accuracy, each in quotes")
-    parser.add_argument("--folder", type=Path, default=Path("runs/selection"), help="default: runs/selection")
     parser.add_argument(
-        "--sources", type=Path, default=Path("runs/accuracy"), help="runs of make accuracy; default: runs/accuracy"
+        "--folder", type=Path, default=Path("runs/accuracy"), help="runs of make accuracy; default: runs/accuracy"
     )
     parser.add_argument(
-        "--results", type=Path, default=RESULTS, help=f"CSV file of the curves, not redone; default: {RESULTS.name}"
+        "--results", type=Path, default=RESULTS, help=f"CSV file of the curves, kept; default: {RESULTS.name}"
     )
-    parser.add_argument("--show", action="store_true", help="show the tables of what is there, and train nothing")
     options = parser.parse_args(args)
-    pairs = chosen_pairs(parser, options.pairs, options.show)
-    for method in options.methods:
-        if method not in METHODS:
-            parser.error(f"there is no method '{method}'; the methods are {'; '.join(METHODS)}.")
-    found = read(options.results, options.steps, options.every)
-    done = {(one.pair, one.method, one.seed) for one in found}
-    runs = [(pair, method, seed) for seed in range(options.seeds) for pair in pairs for method in options.methods]
-    for pair, method, seed in [] if options.show else runs:
-        if (pair, method, seed) not in done:
-            run = measure(pair, method, seed, options.steps, options.every, options.folder, options.sources)
-            append(options.results, [one.row() for one in run])
-    found = [one for one in read(options.results, options.steps, options.every) if one.pair in pairs]
+    pairs = chosen_pairs(parser, options.pairs, show=True)
+    kept = {(run[0].pair, run[0].method, run[0].seed): run for run in runs_of(read(options.results, options.steps))}
+    for pair in pairs:
+        for method in UNLABELLED:
+            for place in run_folder(options.folder, pair, method, 0, options.steps).parent.glob("seed*"):
+                seed = int(place.name.removeprefix("seed"))
+                run = read_curves(pair, method, seed, options.steps, options.folder)
+                if len(run) > 1:  # of one there is no choice
+                    kept[pair, method, seed] = run
+    found = [one for run in kept.values() for one in run]
+    if not found:
+        parser.error(f"there are no curves in {options.results}, and no validated run in {options.folder}.")
+    _write(options.results, found)
+    shown = [one for one in found if one.pair in pairs]
     console = Console(width=180)
     for pair in pairs:
-        if any(one.pair == pair for one in found):
-            console.print(within_runs(pair, found))
-    console.print(between_methods(found))
+        if any(one.pair == pair for one in shown):
+            console.print(within_runs(pair, shown))
+    console.print(between_methods(shown))
+
+
+def _write(path: Path, found: Sequence[Checkpoint]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        rows = [one.row() for run in runs_of(found) for one in run]
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _best(choices: Sequence[Checkpoint]) -> float:

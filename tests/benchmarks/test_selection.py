@@ -1,5 +1,6 @@
-"""The benchmark of scores that choose without target labels: its arithmetic, and that it goes on where it stopped."""
+"""The benchmark of scores that choose without target labels: its arithmetic, and which runs it reads."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +9,12 @@ import yaml
 from tiny import NETWORK
 
 from benchmarks import accuracy, selection
-from benchmarks.accuracy_methods import CONTINUED, LOWER, METHODS, Pair
+from benchmarks.accuracy_methods import CONTINUED, LOWER, Pair
 from benchmarks.selection import SCORES, Checkpoint, between_methods, main, read, regrets, within_runs
 
 
 def checkpoint(method: str, seed: int, step: int, target: float, **scores: float) -> Checkpoint:
-    return Checkpoint("pair", method, seed, 30, 10, step, target, {"source_miou": 0.5, "entropy": 0.3, **scores})
+    return Checkpoint("pair", method, seed, 30, step, target, {"source_miou": 0.5, "entropy": 0.3, **scores})
 
 
 FIRST = [
@@ -58,32 +59,33 @@ def test_tables_are_by_method_and_between_methods_by_the_last_checkpoints() -> N
     assert (row["source_miou"], row["entropy"], row["snd"], row["chance"]) == ("0.0", "0.0", "–", "15.0")
 
 
-def test_it_trains_with_validations_and_goes_on_where_it_was_stopped(
+def test_it_keeps_the_curves_of_the_runs_that_are_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     streets = {"class_path": "SyntheticStreets", "init_args": {"size": [32, 48], "train": 4, "val": 1, "test": 1}}
     data: dict[str, Any] = {"source": streets, "target": streets, "crop": [32, 32], "workers": 0}
-    trainer = {"accelerator": "cpu", "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = {"accelerator": "cpu", "enable_progress_bar": False, "log_every_n_steps": 1}
     Path("tiny.yaml").write_text(yaml.safe_dump({"trainer": trainer, "model": NETWORK, "data": {"init_args": data}}))
-    monkeypatch.setattr(accuracy, "PAIRS", {"tiny": Pair("tiny.yaml", ".", small=(), full=())})
+    for module in (accuracy, selection):
+        monkeypatch.setattr(module, "PAIRS", {"tiny": Pair("tiny.yaml", None, small=(), full=())})
     results = tmp_path / "curves.csv"
-    options = ["--pairs", "tiny", "--steps", "4", "--every", "2", "--seeds", "1", "--results", str(results)]
-    options += ["--folder", "runs/selection", "--sources", "runs/accuracy"]
-    main([*options, "--methods", CONTINUED])
-    found = read(results, 4, 2)
-    assert [(one.method, one.seed, one.step) for one in found] == [(CONTINUED, 0, 2), (CONTINUED, 0, 4)]
-    assert set(found[0].scores) == set(SCORES) - {"teacher_agreement"} and 0 < found[0].target_miou < 1
-    source = "runs/accuracy/4_steps/tiny/SourceOnly/seed0/checkpoints/last.ckpt"
-    [config] = Path("runs/selection").rglob("config.yaml")
-    assert yaml.safe_load(config.read_text())["model"]["init_from"] == source and Path(source).is_file()
-
-    monkeypatch.setattr(selection, "measure", lambda *args: pytest.fail("it is measured already"))
-    capsys.readouterr()
-    main([*options, "--methods", CONTINUED])
-    assert read(results, 4, 2) == found and not read(results, 4, 1), "other validations are other runs"
-    assert f"| {CONTINUED} | 1 " in " ".join(capsys.readouterr().out.split())
-    assert LOWER in METHODS
+    options = ["--steps", "6", "--results", str(results)]
     with pytest.raises(SystemExit):
-        main([*options, "--methods", "ClasMix"])
-    assert "there is no method 'ClasMix'; the methods are SourceOnly; " in capsys.readouterr().err
+        main(options)
+    assert "no validated run in runs/accuracy" in capsys.readouterr().err
+
+    measured = accuracy.measure("tiny", CONTINUED, 0, 6, Path("runs/accuracy"))
+    main(options)
+    found = read(results, 6)
+    assert [(one.method, one.step) for one in found] == [
+        (method, step) for method in (LOWER, CONTINUED) for step in range(1, 7)
+    ]
+    assert set(found[0].scores) == set(SCORES) - {"teacher_agreement"}
+    assert found[-1].target_miou == pytest.approx(measured.target_val_miou, abs=1e-4)
+    assert f"| {CONTINUED} | 1 " in " ".join(capsys.readouterr().out.split())
+
+    # Without the runs the file is what there is.
+    shutil.rmtree("runs")
+    main(options)
+    assert read(results, 6) == found and not read(results, 3)
