@@ -324,6 +324,13 @@ class CrossDomainDataModule(LightningDataModule):
         )
         return WatchedLoader(dataset, batch_size=1, sampler=order.tolist(), **self._loader_options())
 
+    def labelled_images(self) -> DataLoader[Any]:
+        """Returns the target training images whose labels are given for training: whole, one at a time, with masks."""
+        side, names = self._side("labelled_target"), self.labelled_names
+        side.say_conversion(names, self.channels)
+        dataset = DomainDataset(side.domain, side.role, names, channels=self.channels, read_mask=side.mask_reader)
+        return WatchedLoader(dataset, batch_size=1, **self._loader_options())
+
     def val_dataloader(self) -> list[DataLoader[Any]]:
         """Returns a loader for each domain that has labelled images in ``val``: whole images, one at a time.
 

@@ -1,0 +1,227 @@
+"""``lightning rank``: which network transfers best to the target, told from a few labels without training."""
+
+import math
+import shlex
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch import LightningDataModule
+from lightning.pytorch.cli import LightningArgumentParser
+from rich.console import Console
+from rich.text import Text
+
+from datamodules import CrossDomainDataModule
+from lightning_app.command_line import RUNS, CommandLine, named_run, run
+from lightning_app.compare.run import dotted
+from lightning_app.network import NetworkSpec
+from lightning_app.pixel_reservoir import PixelReservoir
+from lightning_app.rank.candidate import Candidate, OpenedCandidate
+from lightning_app.rank.candidates import Setup, parse_candidates
+from lightning_app.rank.labelled_pixels import labelled_pixels
+from lightning_app.rank.rank_trainer import RankTrainer
+from lightning_app.rank.ranking import Entry, Ranking
+from lightning_app.rank.report import Report
+from lightning_app.rank.results import Results, read_results
+from lightning_app.rank.scores import score
+from lightning_app.rank.titles import titles
+from lightning_app.segmenter import Segmenter
+from lightning_app.writing import printable
+
+
+class RankCommandLine(CommandLine):
+    """The command line of ``fit`` with ``--candidates``, for a command that ranks them in place of training."""
+
+    def __init__(
+        self,
+        model_class: type[Segmenter],
+        datamodule_class: type[LightningDataModule],
+        args: Sequence[str],
+        **settings: Any,  # noqa: ANN401 - as of LightningCLI
+    ) -> None:
+        self.typed = f"lightning {shlex.join(args)}"
+        settings["trainer_class"] = RankTrainer
+        super().__init__(model_class, datamodule_class, args=list(args), **settings)
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Returns the one command."""
+        return {"rank": set()}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Adds the options of the ranking to those of ``fit``."""
+        super().add_arguments_to_parser(parser)
+        parser.add_argument(
+            "--candidates",
+            nargs="+",
+            type=str,
+            default=[],
+            help="What training could start from, at least two: folders of runs or checkpoints, "
+            "encoder:<name>=<weights>, files of encoder weights, or other weights of the config's encoder "
+            "(imagenet, torchvision:…, package:…, null for chance), deeplabv3_resnet50=<file> and the like.",
+        )
+        parser.add_argument(
+            "--runs",
+            nargs="+",
+            type=str,
+            default=[],
+            help="Runs, or folders of runs, that began with candidates: the scores are held against what they reached.",
+        )
+        parser.add_argument(
+            "--pixels", type=int, default=10_000, help="Labelled pixels that are drawn, as many of each class."
+        )
+        parser.add_argument(
+            "--report",
+            type=str | None,
+            default=None,
+            help="The JSON file, beside which a CSV is written. Default: rank.json in the folder of --run, or in runs.",
+        )
+
+    def before_instantiate_classes(self) -> None:
+        """Takes what belongs to a training out: the candidates bring the weights."""
+        settings = self.settings
+        settings.model.seed = settings.data.init_args.seed = int(settings.seed_everything)
+        if settings.pixels < 2:
+            raise ValueError(f"--pixels is {settings.pixels}; it is at least 2, such as 10000.")
+        self.recorded = self._parser(self.subcommand).dump(settings, skip_none=False)
+        self.given = (settings.model.encoder_weights, settings.model.init_from)
+        settings.model.encoder_weights = settings.model.init_from = settings.model.strategy = None
+        settings.trainer.logger, settings.trainer.callbacks = False, None
+
+    def after_instantiate_classes(self) -> None:
+        """Has nothing to compare: no checkpoint is scored."""
+
+    def instantiate_trainer(self, **_: Any) -> RankTrainer:  # noqa: ANN401 - as Lightning's
+        """Makes a trainer for the device alone.
+
+        Raises:
+            ValueError: if this machine has not what the run trains on.
+        """
+        try:
+            return RankTrainer(
+                accelerator=self.settings.trainer.accelerator,
+                devices=1,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+            )
+        except MisconfigurationException as error:
+            raise ValueError(f"{error} Rank on another device by --trainer.accelerator cpu.") from error
+
+    def rank(self, model: Segmenter, datamodule: LightningDataModule, **_: object) -> None:
+        """Ranks the candidates and reports.
+
+        Raises:
+            SystemExit: with 130 after Ctrl-C.
+            ValueError: if there are no labels to rank by, or a candidate cannot be read.
+        """
+        if not isinstance(datamodule, CrossDomainDataModule):
+            raise ValueError(
+                f"rank reads the domains of a CrossDomainDataModule, but data is a {type(datamodule).__name__}."
+            )
+        console, settings = Console(), self.settings
+        report = Path(settings.report or (RUNS if settings.run is None else named_run(settings.run)) / "rank.json")
+        candidates = parse_candidates(settings.candidates, self._setup(model.spec))
+        if not len(datamodule.labelled_names):
+            raise ValueError(
+                f"rank reads a few labelled target images, but data.labels is {datamodule.labels}. Give some for "
+                "training, such as --data.labels 5."
+            )
+        results = None
+        if settings.runs:
+            config = dotted(yaml.safe_load(self.recorded))
+            results = read_results([named_run(place) for place in settings.runs], candidates, config)
+        for candidate in candidates:  # not after minutes of work on the others
+            self._open(candidate, torch.device("cpu"))
+        try:
+            entries, pixels = self._score(candidates, model, datamodule, console)
+        except KeyboardInterrupt:
+            console.print("stopped; there is no report.")
+            raise SystemExit(130) from None
+        found = Report(
+            Ranking(entries, results.miou if results else None),
+            list(datamodule.labelled_names),
+            pixels,
+            results,
+            self.typed,
+        )
+        _write(found, report)
+        found.print(console)
+        console.print(Text(f"\nReport: {report}"), soft_wrap=True)
+
+    def _setup(self, spec: NetworkSpec) -> Setup:
+        weights, init_from = self.given
+        return Setup(spec, weights, init_from, int(self.settings.seed_everything), RUNS)
+
+    def _score(
+        self, candidates: Sequence[Candidate], model: Segmenter, data: CrossDomainDataModule, console: Console
+    ) -> tuple[list[Entry], dict[str, int]]:
+        device, seed = self.trainer.strategy.root_device, int(self.settings.seed_everything)
+        capacity = math.ceil(self.settings.pixels / len(data.classes))
+        entries: list[Entry] = []
+        pixels: dict[str, int] = {}
+        for place, (candidate, title) in enumerate(
+            zip(candidates, titles([one.name for one in candidates]), strict=True)
+        ):
+            begun, name = time.perf_counter(), printable(title)
+            with console.status(Text(f"{name} ({place + 1} of {len(candidates)})")):
+                opened = self._open(candidate, device)
+                sample = labelled_pixels(
+                    opened, data.labelled_images(), len(data.classes), capacity, model.windows, seed
+                )
+                pixels = _pixels(sample, data.classes)
+                scores = score(sample, opened.no_head)
+            entries.append(Entry(candidate.name, candidate.options, scores, title, opened.labels))
+            seconds = time.perf_counter() - begun
+            console.print(Text(f"{place + 1}/{len(candidates)} {name}: {seconds:.1f} s"), soft_wrap=True)
+        return entries, pixels
+
+    @staticmethod
+    def _open(candidate: Candidate, device: torch.device) -> OpenedCandidate:
+        try:
+            return candidate.open(device)
+        except (ValueError, OSError) as error:
+            raise ValueError(f"candidate {candidate.name}: {error}") from error
+
+
+def main(args: Sequence[str]) -> None:
+    """Ranks candidates.
+
+    Args:
+        args: ``rank``, and the options of ``lightning fit``, ``--candidates``, ``--runs``, ``--pixels``, ``--report``.
+
+    Raises:
+        SystemExit: with 1 if they cannot be ranked, with 2 after a mistake in the arguments.
+    """
+    run(args, RankCommandLine)
+
+
+def _pixels(sample: PixelReservoir, classes: Sequence[str]) -> dict[str, int]:
+    """Counts the pixels of the sample by class.
+
+    Raises:
+        ValueError: if fewer than two classes occur.
+    """
+    counts = torch.bincount(sample.labels, minlength=len(classes)).tolist()
+    pixels = dict(zip(classes, counts, strict=True))
+    present = [name for name, count in pixels.items() if count]
+    if len(present) < 2:
+        raise ValueError(
+            f"the labelled target images hold {present[0] if present else 'no class'} alone; scores tell classes "
+            "apart: give images of at least two by data.labels."
+        )
+    return pixels
+
+
+def _write(report: Report, path: Path) -> None:
+    try:
+        report.write(path)
+    except OSError as error:
+        raise OSError(
+            f"The report {path} cannot be written: {error.strerror}. Name another file by --report."
+        ) from error
