@@ -26,7 +26,7 @@ from lightning_app.rank.labelled_pixels import labelled_pixels
 from lightning_app.rank.rank_trainer import RankTrainer
 from lightning_app.rank.ranking import Entry, Ranking
 from lightning_app.rank.report import Report
-from lightning_app.rank.results import Results, read_results
+from lightning_app.rank.results import read_results
 from lightning_app.rank.scores import score
 from lightning_app.rank.titles import titles
 from lightning_app.segmenter import Segmenter

@@ -12,9 +12,9 @@ from lightning_app.rank.torchvision_candidate import MODELS, TorchvisionCandidat
 from lightning_app.weight_files import SUFFIXES, is_checkpoint, read_file
 
 WAYS = (
-    "A candidate is the folder of a run or a checkpoint (runs/source), encoder:<name>=<weights>, a local file of encoder "
-    f"weights ({', '.join(SUFFIXES)}), other weights of the config's encoder (imagenet, torchvision:…, package:…, null "
-    f"for chance), or a model of torchvision with its file (<model>=<file>; models: {', '.join(MODELS)})."
+    "A candidate is the folder of a run or a checkpoint (runs/source), encoder:<name>=<weights>, a local file of "
+    f"encoder weights ({', '.join(SUFFIXES)}), other weights of the config's encoder (imagenet, torchvision:…, "
+    f"package:…, null for chance), or a model of torchvision with its file (<model>=<file>; models: {', '.join(MODELS)})."
 )
 _ENCODER = "encoder:"
 

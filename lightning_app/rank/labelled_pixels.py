@@ -73,9 +73,7 @@ def labelled_pixels(
     return sample
 
 
-def _at_pixels(
-    candidate: OpenedCandidate, map_: Tensor, size: tuple[int, int], row: Tensor, column: Tensor
-) -> Tensor:
+def _at_pixels(candidate: OpenedCandidate, map_: Tensor, size: tuple[int, int], row: Tensor, column: Tensor) -> Tensor:
     """Reads a map (1, D, h, w) where ``to_image_size`` would put it, without enlarging all of it; (K, D) float32."""
     height, width = map_.shape[-2:]
     down = torch.arange(height, dtype=torch.float32, device=map_.device).view(1, 1, height, 1)

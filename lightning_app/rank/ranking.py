@@ -112,8 +112,8 @@ class Ranking:
             return None
         first, second = self.entries[:2]
         return (
-            f"The scores disagree about the order (mean Kendall τ {agreement:.2f}): fine-tune from {first.title} and from "
-            f"{second.title} for a short while and compare."
+            f"The scores disagree about the order (mean Kendall τ {agreement:.2f}): fine-tune from {first.title} and "
+            f"from {second.title} for a short while and compare."
         )
 
 

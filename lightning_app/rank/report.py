@@ -55,7 +55,7 @@ class Report:
             whose = "any candidate" if len(names) == len(self.ranking.entries) else ", ".join(names)
             notes.append(f"No {scores} of {whose}: {why}.")
         notes += [
-            f"{entry.title} was trained with {entry.labels} target labels: if these are among them, it is no fair match."
+            f"{entry.title} has seen {entry.labels} target labels: if these are among them, it has an unfair start."
             for entry in self.ranking.entries
             if entry.labels
         ]

@@ -56,4 +56,3 @@ def score(sample: PixelReservoir, no_head: str | None) -> Scores:
     else:
         lacking |= {"LEEP": no_head, "NCE": no_head}
     return Scores(values, lacking)
-
