@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import accuracy
-from benchmarks.accuracy_methods import LOWER, STRONG, UPPER, WEAK, strategy
+from benchmarks.accuracy_methods import LOWER, PAIRS, STRONG, UPPER, WEAK, strategy
 from lightning_app.command_line import run
 from lightning_app.commands.rank import main as rank_candidates
 from lightning_app.rank.ranking import Entry, Ranking
@@ -137,7 +137,7 @@ def measure(pair: str, start: str, seed: int, told: dict[str, Any], settings: Se
     if not last.is_file():
         shutil.rmtree(here, ignore_errors=True)
     run([*fit, *(["--ckpt_path", f"{last}"] if last.is_file() else [])])
-    config = accuracy.PAIRS[pair].config
+    config = PAIRS[pair].config
     test = ["test", "--config", config, "--data.source", "null", "--ckpt_path", f"{last}"]
     run([*test, "--trainer.enable_progress_bar", "false"])
     with (here / "test.csv").open(newline="") as file:
@@ -204,9 +204,9 @@ def main(args: Sequence[str] | None = None) -> None:
     for pair in pairs:
         if pair not in REAL:
             parser.error(f"there is no pair '{pair}'; the pairs are {', '.join(REAL)}.")
-        data = accuracy.PAIRS[pair].folder
+        data = PAIRS[pair].folder
         if not options.show and data is not None and not Path(data).is_dir():
-            parser.error(f"there is no folder {data}; {accuracy.PAIRS[pair].config} says what is expected in it.")
+            parser.error(f"there is no folder {data}; {PAIRS[pair].config} says what is expected in it.")
     if not options.show:
         _measure_missing(pairs, options.seeds, options.results, settings)
     rows = read_rows(options.results, settings)
@@ -235,7 +235,7 @@ def _measure_missing(pairs: Sequence[str], seeds: int, results: Path, settings: 
 
 
 def _common(pair: str, seed: int, settings: Settings) -> list[str]:
-    about = accuracy.PAIRS[pair]
+    about = PAIRS[pair]
     return [
         *("--config", about.config, *about.small, "--data.source", "null"),
         *("--data.labels", f"{settings.labels}", "--seed_everything", f"{seed}"),

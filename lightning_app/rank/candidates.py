@@ -14,7 +14,8 @@ from lightning_app.weight_files import SUFFIXES, is_checkpoint, read_file
 WAYS = (
     "A candidate is the folder of a run or a checkpoint (runs/source), encoder:<name>=<weights>, a local file of "
     f"encoder weights ({', '.join(SUFFIXES)}), other weights of the config's encoder (imagenet, torchvision:…, "
-    f"package:…, null for chance), or a model of torchvision with its file (<model>=<file>; models: {', '.join(MODELS)})."
+    "package:…, null for chance), or a model of torchvision with its file (<model>=<file>; models: "
+    f"{', '.join(MODELS)})."
 )
 _ENCODER = "encoder:"
 
@@ -80,13 +81,13 @@ def _parse(text: str, setup: Setup) -> Candidate:
         raise ValueError(f"torchvision has no segmentation model {name} that Segue can start from{nearest} {WAYS}")
     if text in ("null", "imagenet") or text.startswith(("torchvision:", "package:")):
         return EncoderCandidate(text, spec, _weights(text), drops, setup.seed)
-    path = _file(Path(text).expanduser(), setup.runs)
-    if path is None:
+    found = _file(Path(text).expanduser(), setup.runs)
+    if found is None:
         around = [*MODELS, "imagenet", "null", *map(str, _runs_near(Path(text), setup.runs))]
         raise ValueError(f"there is no such thing{did_you_mean(text, around)} {WAYS}")
-    if is_checkpoint(read_file(path)):
-        return CheckpointCandidate(text, spec, path, setup.encoder_weights is not None)
-    return EncoderCandidate(text, spec, f"{path}", drops, setup.seed)
+    if is_checkpoint(read_file(found)):
+        return CheckpointCandidate(text, spec, found, setup.encoder_weights is not None)
+    return EncoderCandidate(text, spec, f"{found}", drops, setup.seed)
 
 
 def _weights(text: str) -> str | None:

@@ -8,8 +8,8 @@ _LEAST_VARIANCE = 1e-6
 def gaussian_bhattacharyya(moments: FeatureMoments, dimensions: int = 64) -> float:
     """Returns the Gaussian Bhattacharyya coefficient with diagonal covariances, −Σ_{i≠j} exp(−D_B(i, j)).
 
-    D_B = ⅛ Σ Δ²/σ̄² + ½ Σ ln(σ̄² / (σᵢσⱼ)), Δ the difference of the means, σ̄² the mean of the variances. 0 is the best: no
-    two classes overlap.
+    D_B = ⅛ Σ Δ²/σ̄² + ½ Σ ln(σ̄² / (σᵢσⱼ)), Δ the difference of the means, σ̄² the mean of the variances. 0 is best:
+    no two classes overlap.
 
     Args:
         moments: sums over features, the most important first.

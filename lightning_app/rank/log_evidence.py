@@ -43,7 +43,7 @@ def log_evidence(products: Tensor, cross: Tensor, squares: Tensor, count: Tensor
         if moved < _TOLERANCE:
             break
     m = beta * projected / (alpha + beta * s)
-    evidence = (
+    evidence: Tensor = (
         len(s) / 2 * alpha.log()
         + count / 2 * beta.log()
         - (alpha + beta * s).log().sum(1, keepdim=True) / 2

@@ -24,7 +24,7 @@ def neighbor_accuracy(features: Tensor, labels: Tensor, images: Tensor, neighbor
     right = torch.zeros(classes, dtype=torch.float64)
     squared = (features**2).sum(1)
     most = min(neighbors, len(labels) - int(torch.bincount(images).max()))
-    for rows in torch.arange(len(labels)).split(_ROWS):
+    for rows in torch.split(torch.arange(len(labels)), _ROWS):
         distances = squared - 2 * features[rows] @ features.T
         distances.masked_fill_(images[rows, None] == images, torch.inf)
         nearest = labels[distances.topk(most, largest=False).indices]

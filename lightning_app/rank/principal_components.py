@@ -19,7 +19,7 @@ def principal_components(features: Tensor, dimensions: int) -> Tensor:
         (N, min(D, dimensions)) float32 of mean 0, the component of the largest variance first.
     """
     mean = features.mean(0, dtype=torch.float64)
-    parts = features.split(_ROWS)
+    parts = torch.split(features, _ROWS)
     products = torch.zeros(features.shape[1], features.shape[1], dtype=torch.float64)
     for part in parts:
         centred = part.double() - mean

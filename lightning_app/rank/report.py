@@ -46,14 +46,12 @@ class Report:
             notes.append(f"No labelled pixel is of {', '.join(absent)}: the ranking says nothing of them.")
         reasons: dict[tuple[str, str], list[str]] = {}
         for entry in self.ranking.entries:
-            for score, why in entry.scores.lacking.items():
-                reasons.setdefault((why, entry.title), []).append(score)
-        by_reason: dict[tuple[str, str], list[str]] = {}
-        for (why, name), scores in reasons.items():
-            by_reason.setdefault((why, " and ".join(scores)), []).append(name)
-        for (why, scores), names in by_reason.items():
-            whose = "any candidate" if len(names) == len(self.ranking.entries) else ", ".join(names)
-            notes.append(f"No {scores} of {whose}: {why}.")
+            for why in dict.fromkeys(entry.scores.lacking.values()):
+                lacking = " and ".join(score for score, reason in entry.scores.lacking.items() if reason == why)
+                reasons.setdefault((lacking, why), []).append(entry.title)
+        for (lacking, why), titles in reasons.items():
+            whose = "any candidate" if len(titles) == len(self.ranking.entries) else ", ".join(titles)
+            notes.append(f"No {lacking} of {whose}: {why}.")
         notes += [
             f"{entry.title} has seen {entry.labels} target labels: if these are among them, it has an unfair start."
             for entry in self.ranking.entries

@@ -11,9 +11,13 @@ from tiny import NETWORK
 
 from benchmarks import accuracy, transfer
 from benchmarks.accuracy_methods import METHODS, PAIRS, Pair
-from benchmarks.transfer import REAL, STARTS, SYNTHETIC, main
+from benchmarks.transfer import REAL, STARTS, SYNTHETIC, Start, main
 
-SMALL = {"random": STARTS["random"], "source": STARTS["source"], "other": STARTS["source of the other pair"]}
+SMALL = {
+    "random": STARTS["random"],
+    "another encoder": Start("encoder:tu-test_efficientnet=null"),
+    "source of the other pair": STARTS["source of the other pair"],
+}
 
 
 @pytest.fixture
@@ -29,7 +33,8 @@ def tiny_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         settings = {"trainer": trainer, "model": NETWORK, "data": {"init_args": data}}
         Path(f"{name}.yaml").write_text(yaml.safe_dump(settings))
         pairs[name] = Pair(f"{name}.yaml", ".", small=("--data.scale", "[1.0, 1.0]"), full=())
-    monkeypatch.setattr(accuracy, "PAIRS", pairs)
+    for module in (accuracy, transfer):
+        monkeypatch.setattr(module, "PAIRS", pairs)
     monkeypatch.setattr(transfer, "REAL", ("one", "two"))
     monkeypatch.setattr(transfer, "STARTS", SMALL)
     return tmp_path / "rows.csv"
@@ -47,7 +52,7 @@ def test_it_goes_on_where_it_was_stopped(
 ) -> None:
     rows = measured(tiny_pairs)
     assert [row["start"] for row in rows] == list(SMALL)
-    assert [bool(row["LEEP"]) for row in rows] == [False, True, True]
+    assert [bool(row["LEEP"]) for row in rows] == [False, False, True]
     assert "--model.init_from runs/accuracy/1_steps/two/SourceOnly/seed0/checkpoints/last.ckpt" in rows[2]["command"]
     assert "--model.encoder_weights null" in rows[0]["command"]
     # A lost row is measured again, and no other.
