@@ -3,7 +3,7 @@
 import math
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser
 from rich.console import Console
+from rich.status import Status
 from rich.text import Text
 
 from datamodules import CrossDomainDataModule
+from datamodules.batch import DomainBatch
 from lightning_app.command_line import RUNS, CommandLine, named_run, run
 from lightning_app.compare.run import dotted
 from lightning_app.network import NetworkSpec
@@ -169,12 +171,15 @@ class RankCommandLine(CommandLine):
             zip(candidates, titles([one.name for one in candidates]), strict=True)
         ):
             begun, name = time.perf_counter(), printable(title)
-            with console.status(Text(f"{name} ({place + 1} of {len(candidates)})")):
+            with console.status(Text(name)) as status:
                 opened = self._open(candidate, device)
-                sample = labelled_pixels(
-                    opened, data.labelled_images(), len(data.classes), capacity, model.windows, seed
-                )
+                images = _shown(data, status, f"{place + 1}/{len(candidates)} {name}")
+                sample = labelled_pixels(opened, images, len(data.classes), capacity, model.windows, seed)
                 pixels = _pixels(sample, data.classes)
+                if not sample["features"].isfinite().all():
+                    raise ValueError(
+                        f"candidate {candidate.name}: its features are not all finite; its weights are damaged."
+                    )
                 scores = score(sample, opened.no_head)
             entries.append(Entry(candidate.name, candidate.options, scores, title, opened.labels))
             seconds = time.perf_counter() - begun
@@ -199,6 +204,13 @@ def main(args: Sequence[str]) -> None:
         SystemExit: with 1 if they cannot be ranked, with 2 after a mistake in the arguments.
     """
     run(args, RankCommandLine)
+
+
+def _shown(data: CrossDomainDataModule, status: Status, what: str) -> Iterator[DomainBatch]:
+    """Yields the labelled images, and says which of them it is."""
+    for place, batch in enumerate(data.labelled_images()):
+        status.update(Text(f"{what}: image {place + 1} of {len(data.labelled_names)}"))
+        yield batch
 
 
 def _pixels(sample: PixelReservoir, classes: Sequence[str]) -> dict[str, int]:

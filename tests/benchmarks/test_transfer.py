@@ -1,6 +1,7 @@
 """The benchmark of the scores of ``lightning rank``: it goes on where it was stopped, and its tables."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from tiny import NETWORK
 from benchmarks import accuracy, transfer
 from benchmarks.accuracy_methods import METHODS, PAIRS, Pair
 from benchmarks.transfer import REAL, STARTS, SYNTHETIC, Start, main
+from lightning_app.commands.rank import main as rank_candidates
 
 SMALL = {
     "random": STARTS["random"],
@@ -55,6 +57,17 @@ def test_it_goes_on_where_it_was_stopped(
     assert [bool(row["LEEP"]) for row in rows] == [False, False, True]
     assert "--model.init_from runs/accuracy/1_steps/two/SourceOnly/seed0/checkpoints/last.ckpt" in rows[2]["command"]
     assert "--model.encoder_weights null" in rows[0]["command"]
+    # What the runs left says the same.
+    spelled = [start.what for start in SMALL.values()]
+    spelled[2] = "runs/accuracy/1_steps/two/SourceOnly/seed0"
+    rank = ["rank", "--config", "one.yaml", "--data.labels", "2", "--runs", "runs/transfer", "--report", "held.json"]
+    rank_candidates([*rank, "--candidates", *spelled])
+    held = json.loads(Path("held.json").read_text())
+    assert held["results"] == "test images, FineTune, target labels: 2, steps: 2" and not held["notes"][1:]
+    reached = {one["name"]: one["target_miou"] for one in held["candidates"]}
+    assert [reached[name] for name in spelled] == pytest.approx(
+        [float(row["target_test_miou"]) for row in rows], abs=5e-5
+    )
     # A lost row is measured again, and no other.
     tiny_pairs.write_text("".join(tiny_pairs.read_text().splitlines(keepends=True)[:3]))
     again = measured(tiny_pairs)

@@ -146,6 +146,17 @@ def test_labels_by_list_and_all(make_folder: MakeFolder, tmp_path: Path) -> None
     assert data_of(None, target, labels=str(tmp_path / "mine.txt")).labelled_names == train[:2]
 
 
+def test_whole_images_come_with_the_masks_that_were_given(make_folder: MakeFolder) -> None:
+    data = data_of(make_folder("source", 2), make_folder("target", 9), labels=3)
+    batches = list(data.labelled_images())
+    assert [name for batch in batches for name in batch["name"]] == list(data.labelled_names)
+    for batch in batches:
+        name = batch["name"][0]
+        image, mask = data.domains["target"].read_image(name), data.domains["target"].read_mask(name)
+        assert np.array_equal(batch["image"][0].movedim(0, -1), image)
+        assert batch["mask"].shape == (1, *mask.shape)
+
+
 def test_labels_that_do_not_exist_are_refused(make_folder: MakeFolder, tmp_path: Path) -> None:
     target = make_folder("target", 10, masks=range(5))
     with pytest.raises(ValueError, match=r"data\.labels is 60, but target/train has only 3 images with a mask"):

@@ -80,5 +80,10 @@ def test_mistakes_are_named(ranked: Path, capsys: pytest.CaptureFixture[str]) ->
     said = refused(capsys, *labelled, "--candidates", "encoder:resnet81=null", "null")
     assert "candidate encoder:resnet81=null: encoder resnet81 does not exist" in said
     assert "--pixels is 1; it is at least 2" in refused(capsys, *labelled, *two, "--pixels", "1")
+    damaged = make("tu-test_resnet", architecture="FPN", options=FPN)
+    torch.nn.init.constant_(next(damaged.parameters()), torch.nan)
+    save_checkpoint(damaged, Path("damaged.ckpt"))
+    said = refused(capsys, *labelled, "--candidates", "damaged.ckpt", "null")
+    assert "candidate damaged.ckpt: its features are not all finite" in said
     Path("file").touch()
     assert "cannot be written" in refused(capsys, *labelled, *two, "--report", "file/rank.json", "--pixels", "40")

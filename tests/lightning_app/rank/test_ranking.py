@@ -175,3 +175,5 @@ def test_runs_that_cannot_be_compared_are_left_out_or_refused(trained: Path) -> 
     )
     with pytest.raises(ValueError, match=r"were made in different ways \(FineTune, .*steps: 300; FineTune, .*900\)"):
         read(trained, Path("runs/longer"))
+    with pytest.raises(ValueError, match="runs/none does not exist"):
+        read(Path("runs/none"))
