@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadscope
 INSTALLED := .venv/installed
 
-.PHONY: help setup demo test test-benchmarks test-browser lint types check bench accuracy selection clean
+.PHONY: help setup demo test test-benchmarks test-browser lint types check bench accuracy selection transfer clean
 
 help:  ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -51,6 +51,9 @@ accuracy: setup  ## measure accuracy on pairs under data/, some hours; stop it a
 
 selection: setup  ## show which score chooses a good checkpoint without target labels, on the runs of make accuracy
 	$(BIN)/python -m benchmarks.selection
+
+transfer: setup  ## do the scores of lightning rank foretell short fine-tunings? stop it and it goes on where it was
+	$(BIN)/python -m benchmarks.transfer
 
 clean:  ## remove the environment and what tools left
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache build *.egg-info

@@ -29,7 +29,6 @@ RESULTS = accuracy.ROOT / "benchmarks" / "results" / "transfer.csv"
 REAL = ("camvid_day2dusk", "nuclei_fluo2stained")
 """The pairs whose targets are learned."""
 SYNTHETIC = "synthetic_streets"
-COLUMNS = ("pair", "start", "seed", "steps", "labels", *SCORES, "target_test_miou", "command")
 
 
 @dataclass(frozen=True)
@@ -130,7 +129,7 @@ def measure(pair: str, start: str, seed: int, told: dict[str, Any], settings: Se
     here = settings.of(pair, seed) / re.sub(r"\W+", "_", start)
     fit = [
         *("fit", *_common(pair, seed, settings), *told["options"], *strategy("FineTune"), *STRONG),
-        *("--data.batch_size", "4", "--trainer.max_steps", f"{settings.steps}", "--run", f"{here}"),
+        *("--trainer.max_steps", f"{settings.steps}", "--run", f"{here}"),
         *("--trainer.limit_val_batches", "0", "--checkpoint.monitor", "null"),
     ]
     last = here / "checkpoints" / "last.ckpt"
@@ -200,13 +199,9 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--show", action="store_true", help="show the tables of what is there, and measure nothing")
     options = parser.parse_args(args)
     settings = Settings(options.steps, options.labels, options.source_steps, options.sources, options.folder)
-    pairs = options.pairs.split(",")
-    for pair in pairs:
-        if pair not in REAL:
-            parser.error(f"there is no pair '{pair}'; the pairs are {', '.join(REAL)}.")
-        data = PAIRS[pair].folder
-        if not options.show and data is not None and not Path(data).is_dir():
-            parser.error(f"there is no folder {data}; {PAIRS[pair].config} says what is expected in it.")
+    pairs = accuracy.chosen_pairs(parser, options.pairs, options.show)
+    if SYNTHETIC in pairs:
+        parser.error(f"the targets that are learned are those of {' and '.join(REAL)}.")
     if not options.show:
         _measure_missing(pairs, options.seeds, options.results, settings)
     rows = read_rows(options.results, settings)
@@ -219,19 +214,12 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _measure_missing(pairs: Sequence[str], seeds: int, results: Path, settings: Settings) -> None:
     done = {(row["pair"], row["start"], row["seed"]) for row in read_rows(results, settings)}
-    results.parent.mkdir(parents=True, exist_ok=True)
     for seed in range(seeds):
         for pair in pairs:
             missing = [start for start in STARTS if (pair, start, f"{seed}") not in done]
             told = rank(pair, seed, settings) if missing else {}
             for start in missing:
-                row = measure(pair, start, seed, told[start], settings)
-                new = not results.is_file()
-                with results.open("a", newline="") as file:
-                    writer = csv.DictWriter(file, COLUMNS)
-                    if new:
-                        writer.writeheader()
-                    writer.writerow(row)
+                accuracy.append(results, [measure(pair, start, seed, told[start], settings)])
 
 
 def _common(pair: str, seed: int, settings: Settings) -> list[str]:
