@@ -18,6 +18,7 @@ COMMANDS = {
     "predict": "write masks and overlays for a folder of images",
     "check": "read all files before a run and report what must be mended",
     "compare": "put runs side by side on one page: scores, what is noise, curves, pictures",
+    "gap": "say how far apart source and target are, and which method that speaks for",
     "rank": "tell from a few target labels which network transfers best, without training",
     "strategies": "list the methods: what each needs and costs, and its paper",
     "workspace": "make a view of a W&B project with the curves, pictures and tables of its runs",
@@ -90,6 +91,10 @@ def main(args: Sequence[str] | None = None) -> None:
         from lightning_app.commands.rank import main as rank
 
         rank(arguments)
+    elif command == "gap":
+        from lightning_app.commands.gap import main as gap
+
+        gap(arguments)
     elif command == "strategies":
         from lightning_app.commands.strategies import main as strategies
 

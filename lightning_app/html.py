@@ -1,6 +1,15 @@
 """How the program's HTML pages are filled in."""
 
+import base64
+from io import BytesIO
+
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from PIL import Image
+
+from lightning_app.pictures import RGBArray
+
+_LONGEST = 480
+_QUALITY = 85
 
 
 def page_environment(package: str) -> Environment:
@@ -16,3 +25,16 @@ def page_environment(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+
+
+def picture_address(tile: RGBArray) -> str:
+    """Returns a picture as the address of an image that a page holds itself, at most 480 pixels long.
+
+    Args:
+        tile: (H, W, 3) uint8.
+    """
+    picture = Image.fromarray(tile)
+    picture.thumbnail((_LONGEST, _LONGEST))
+    file = BytesIO()
+    picture.save(file, "JPEG", quality=_QUALITY)
+    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"

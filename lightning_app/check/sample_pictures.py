@@ -1,12 +1,8 @@
 """Pictures of what training sees, and of whole images with their masks."""
 
-import base64
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from io import BytesIO
-
-from PIL import Image
 
 from datamodules import CrossDomainDataModule
 from datamodules.batch import StreamName
@@ -15,13 +11,12 @@ from datamodules.names import Names
 from datamodules.reading import convert_channels
 from datamodules.samplers import Draw
 from lightning_app.check.portion import Portion
-from lightning_app.pictures import Color, RGBArray, overlay, to_rgb
+from lightning_app.html import picture_address
+from lightning_app.pictures import Color, overlay, to_rgb
 
 _CROPS = 4
 _WHOLE = 3
 _TRIES = 5
-_LONGEST = 480
-_QUALITY = 85
 
 
 @dataclass(frozen=True)
@@ -103,7 +98,7 @@ def _crop(dataset: DomainDataset, colors: Sequence[Color], index: int) -> Pictur
         tiles.append(overlay(image, sample["mask"].numpy(), colors))
     if "strong" in sample:
         tiles.append(to_rgb(sample["strong"].permute(1, 2, 0).numpy()))
-    return Picture(sample["name"], [_address(tile) for tile in tiles])
+    return Picture(sample["name"], [picture_address(tile) for tile in tiles])
 
 
 def _whole(data: CrossDomainDataModule, portion: Portion, colors: Sequence[Color], index: int) -> Picture:
@@ -113,12 +108,4 @@ def _whole(data: CrossDomainDataModule, portion: Portion, colors: Sequence[Color
     if portion.may_read_mask(name) and reader.domain.has_mask(name):
         tiles.append(overlay(image, reader(name), colors))
     height, width = image.shape[:2]
-    return Picture(f"{name} ({portion.place.split}, {width} × {height})", [_address(tile) for tile in tiles])
-
-
-def _address(tile: RGBArray) -> str:
-    picture = Image.fromarray(tile)
-    picture.thumbnail((_LONGEST, _LONGEST))
-    file = BytesIO()
-    picture.save(file, "JPEG", quality=_QUALITY)
-    return f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return Picture(f"{name} ({portion.place.split}, {width} × {height})", [picture_address(tile) for tile in tiles])

@@ -1,0 +1,1 @@
+"""``lightning gap``: how far apart source and target are."""

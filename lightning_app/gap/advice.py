@@ -1,0 +1,83 @@
+"""What the numbers speak for, by the rules of docs/gap.md."""
+
+from lightning_app.gap.measure import Measure
+from lightning_app.gap.result import GapResult
+from lightning_app.gap.wording import number, times
+
+SPECTRUM = 0.3
+"""In nats: the amplitudes differ by a third."""
+STATISTICS = 0.1
+"""In nats a channel: such as means 0.45 standard deviations apart."""
+LABELS = 0.02
+"""In bits: such as a class with 50 % of the pixels here and 67 % there."""
+APART = 1.0
+"""A classifier tells three of four pixels apart."""
+
+
+def advice(result: GapResult, before: GapResult | None = None) -> str:
+    """Returns one paragraph; each of its sentences names the number that it follows from.
+
+    Args:
+        result: what was measured.
+        before: the same through the network of before an adaptation.
+    """
+    spectrum, statistics = result.find("spectrum"), result.find("BatchNorm statistics")
+    # Plain predictions and not BBSE, whose assumption a domain gap breaks; true labels where they may be read.
+    labels = result.find("labels", "true") or result.find("labels", "predicted")
+    apart = result.find("proxy A-distance")
+    sentences = []
+    if spectrum is not None and _is_high(spectrum, SPECTRUM):
+        sentences.append(f"The low frequencies differ ({_said(spectrum, 'nats')}): try FourierStyle.")
+    if statistics is not None and _is_high(statistics, STATISTICS):
+        sentences.append(
+            f"BatchNorm layers are given other statistics ({_said(statistics, 'nats a channel')}): try "
+            "AdaptiveBatchNorm."
+        )
+    if labels is not None and _is_high(labels, LABELS):
+        whose = "by their masks" if labels.place == "true" else "by the network's predictions"
+        sentences.append(
+            f"The classes have other shares, {whose} ({_said(labels, 'bits')}): try SelfTraining, whose thresholds are "
+            "balanced by class."
+        )
+    if not sentences and apart is not None and _is_high(apart, APART):
+        sentences.append(
+            f"None of spectrum, statistics and labels explains it, but features of {apart.place} tell the domains "
+            f"apart (proxy A-distance {_said(apart)}): try a method that learns from target images, such as ClassMix."
+        )
+    if not sentences:
+        largest = max(result.measures, key=lambda one: float("inf") if one.ratio is None else one.ratio)
+        if largest.is_high:
+            sentences.append(
+                f"The domains differ by more than chance ({largest.name}, {largest.place}: {times(largest)} the spread "
+                "inside the source), but by no number that reaches a rule's threshold: train on the source alone first."
+            )
+        else:
+            sentences.append(
+                f"No distance reaches twice the spread inside the source (the largest is {largest.name}, "
+                f"{largest.place}: {times(largest)}): plain training on the source is enough."
+            )
+    if before is not None:
+        sentences += _change(result, before)
+    return " ".join(sentences)
+
+
+def _change(result: GapResult, before: GapResult) -> list[str]:
+    now, then = result.find("proxy A-distance"), before.find("proxy A-distance")
+    if now is None or then is None:
+        return []
+    how = "closer" if now.gap < then.gap else "no closer"
+    return [
+        f"Seen through the later network the domains are {how}: the proxy A-distance of {now.place} went from "
+        f"{number(then.gap)} to {number(now.gap)}."
+    ]
+
+
+def _is_high(measure: Measure, least: float) -> bool:
+    return measure.is_high and measure.gap >= least
+
+
+def _said(measure: Measure, unit: str = "") -> str:
+    value = f"{number(measure.gap)} {unit}".strip()
+    if measure.ratio is None:
+        return f"{value}, where the source has no spread"
+    return f"{value}, {times(measure)} the spread inside the source"

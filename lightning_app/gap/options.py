@@ -1,0 +1,35 @@
+"""What is measured, and where its report goes."""
+
+from dataclasses import dataclass
+
+from datamodules.domain import Split
+
+
+@dataclass(frozen=True)
+class GapOptions:
+    """What ``lightning gap`` measures.
+
+    Args:
+        split: the images that are compared.
+        images: at most so many images of each domain are read, spread evenly, ≥ 2.
+        pixels: the pixels of each feature map that are kept of an image, ≥ 2.
+        before: a checkpoint whose gap is shown beside, such as that of the source-only run that an adaptation began
+            from.
+        report: the HTML file, and beside it the JSON file; null: ``gap.html`` in the run's folder if ``--run`` names
+            it, or else in ``runs``.
+
+    Raises:
+        ValueError: if a number is out of bounds.
+    """
+
+    split: Split = "train"
+    images: int = 500
+    pixels: int = 16
+    before: str | None = None
+    report: str | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the numbers."""
+        for name, value in (("images", self.images), ("pixels", self.pixels)):
+            if value < 2:
+                raise ValueError(f"gap.{name} is {value}; it is at least 2.")

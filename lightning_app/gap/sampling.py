@@ -1,0 +1,136 @@
+"""Chooses the images of both domains and has them looked at."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
+
+from datamodules import CrossDomainDataModule
+from datamodules.batch import DomainBatch, DomainName
+from datamodules.dataset import DomainDataset, collate
+from datamodules.domain import Split
+from datamodules.loaders import WatchedLoader
+from datamodules.names import Names
+from lightning_app.gap.comparisons import Comparison, draw_comparisons
+from lightning_app.gap.domain_sample import DomainSample
+from lightning_app.gap.observer import Observer
+from lightning_app.gap.options import GapOptions
+from lightning_app.gap.set_sums import SetSums
+from lightning_app.pixel_reservoir import PixelReservoir
+
+COMPARISONS = 10
+"""So many times the source is halved."""
+CLASS_PIXELS = 600
+"""Pixels of each class that are kept of a domain."""
+
+
+class Sampling:
+    """The images of both domains that are compared, and which with which.
+
+    Args:
+        data: the domains.
+        options: what is measured.
+
+    Attributes:
+        names: the images of each domain.
+        comparisons: which images are compared.
+        label_comparisons: which images are compared by their labels: only labelled ones of the target, if it has any.
+
+    Raises:
+        ValueError: if a domain is missing, or has too few images.
+    """
+
+    def __init__(self, data: CrossDomainDataModule, options: GapOptions) -> None:
+        self._data, self._options = data, options
+        self.names = {role: _chosen(data, role, options) for role in ("source", "target")}
+        self.labelled = {role: self._may_read(role) for role in self.names}
+        groups = {role: self._groups(role) for role in self.names}
+        self.groups = groups
+        self.comparisons = draw_comparisons(groups["source"], groups["target"], COMPARISONS, data.seed)
+        with_labels = np.flatnonzero(self.labelled["target"])
+        self.label_comparisons = self.comparisons
+        if 0 < len(with_labels) < len(groups["target"]):
+            drawn = draw_comparisons(
+                groups["source"], [groups["target"][image] for image in with_labels], COMPARISONS, data.seed
+            )
+            self.label_comparisons = [one._replace(target=with_labels[one.target]) for one in drawn]
+
+    def look(self, observer: Observer, console: Console, what: str) -> dict[DomainName, DomainSample]:
+        """Looks at all images, with a progress bar.
+
+        Args:
+            observer: how.
+            console: where the progress is shown.
+            what: what the bar says.
+        """
+        samples = {role: self._empty(role) for role in self.names}
+        columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+            task = progress.add_task(what, total=sum(map(len, self.names.values())))
+            for role, sample in samples.items():
+                for index, batch in self._batches(role):
+                    observer.look(sample, index, batch)
+                    progress.advance(task)
+        return samples
+
+    def _batches(self, role: DomainName) -> Iterator[tuple[int, DomainBatch]]:
+        """Yields the images one by one with their positions, those with a mask first."""
+        side, data = self._data.sides[role], self._data
+        for with_mask in (True, False):
+            positions = [index for index, labelled in enumerate(self.labelled[role]) if labelled == with_mask]
+            dataset = DomainDataset(
+                side.domain,
+                role,
+                Names(self.names[role][index] for index in positions),
+                channels=data.channels,
+                read_mask=side.mask_reader if with_mask else None,
+            )
+            loader = WatchedLoader(dataset, batch_size=1, num_workers=data.workers, collate_fn=collate)
+            if positions:
+                yield from zip(positions, loader, strict=True)
+
+    def _empty(self, role: DomainName) -> DomainSample:
+        def sums(comparisons: Sequence[Comparison]) -> SetSums:
+            sets = [one for comparison in comparisons for one in _sets(comparison, role)]
+            return SetSums([*sets, np.arange(len(self.names[role]))], len(self.names[role]))
+
+        return DomainSample(
+            self.names[role],
+            self.labelled[role],
+            self.groups[role],
+            sums(self.comparisons),
+            sums(self.label_comparisons),
+            PixelReservoir(CLASS_PIXELS, len(self._data.classes)),
+        )
+
+    def _may_read(self, role: DomainName) -> list[bool]:
+        """Tells of each image whether it has a mask that may be read: of target training images, those given."""
+        domain, names = self._data.sides[role].domain, self.names[role]
+        lacking = set(domain.without_mask(names))
+        if role == "target" and self._options.split == "train":
+            given = set(self._data.labelled_names)
+            return [name in given and name not in lacking for name in names]
+        return [name not in lacking for name in names]
+
+    def _groups(self, role: DomainName) -> list[str]:
+        domain = self._data.sides[role].domain
+        return [f"{domain.part(name)}/{domain.group(name)}" for name in self.names[role]]
+
+
+def _sets(comparison: Comparison, role: DomainName) -> list[np.ndarray]:
+    return [comparison.first, comparison.second] if role == "source" else [comparison.target]
+
+
+def _chosen(data: CrossDomainDataModule, role: DomainName, options: GapOptions) -> Names:
+    if role not in data.sides:
+        raise ValueError(f"gap compares two domains, and there is no {role}: set data.{role}.")
+    split: Split = options.split
+    names = data.sides[role].splits[split]
+    least = 2 if role == "source" else 1
+    if len(names) < least:
+        count = "no image" if not len(names) else "one image"
+        why = "the source is compared with itself, which takes two" if role == "source" else "there is nothing to see"
+        raise ValueError(f"{role}/{split} has {count}: {why}. Choose another split by --gap.split, or add images.")
+    spread = np.linspace(0, len(names) - 1, min(options.images, len(names))).round().astype(int)
+    return Names(names[int(index)] for index in spread)

@@ -1,0 +1,51 @@
+"""What the BatchNorm layers of a network are given."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from strategies.components.batch_statistics import batch_norms
+
+
+class StatisticsWatch:
+    """Notes the mean and the mean square of each channel before each BatchNorm layer, image by image.
+
+    The layers normalise by their own statistics, as in inference: what is noted is what they meet there.
+
+    Args:
+        network: in eval mode.
+
+    Attributes:
+        layers: (name, channels, ε) of the layers that the last image reached, in their order.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self._layers = batch_norms(network)
+        self._seen: dict[str, Tensor] = {}
+        self.layers: list[tuple[str, int, float]] = []
+
+    @contextmanager
+    def watching(self) -> Iterator[None]:
+        """Notes what passes until the context ends."""
+        hooks = [
+            layer.register_forward_pre_hook(lambda _, inputs, name=name: self._note(name, inputs[0]))
+            for name, layer in self._layers.items()
+        ]
+        try:
+            yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def take(self) -> Tensor | None:
+        """Returns the mean and the mean square of every channel of the last image, (2, channels), or None."""
+        seen, self._seen = self._seen, {}
+        reached = [name for name in self._layers if name in seen]
+        self.layers = [(name, seen[name].shape[1], self._layers[name].eps) for name in reached]
+        return torch.cat([seen[name] for name in reached], dim=1) if reached else None
+
+    def _note(self, name: str, values: Tensor) -> None:
+        variance, mean = torch.var_mean(values.float(), dim=[0, *range(2, values.ndim)], correction=0)
+        self._seen[name] = torch.stack([mean, variance + mean.square()])
