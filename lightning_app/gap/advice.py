@@ -4,10 +4,10 @@ from lightning_app.gap.measure import Measure
 from lightning_app.gap.result import GapResult
 from lightning_app.gap.wording import number, times
 
-SPECTRUM = 0.3
-"""In nats: the amplitudes differ by a third."""
-STATISTICS = 0.1
-"""In nats a channel: such as means 0.45 standard deviations apart."""
+SPECTRUM = 0.5
+"""In nats: the amplitudes differ by a factor of 1.6."""
+STATISTICS = 0.2
+"""In nats a channel: such as means 0.63 standard deviations apart."""
 LABELS = 0.02
 """In bits: such as a class with 50 % of the pixels here and 67 % there."""
 APART = 1.0
@@ -62,14 +62,16 @@ def advice(result: GapResult, before: GapResult | None = None) -> str:
 
 
 def _change(result: GapResult, before: GapResult) -> list[str]:
-    now, then = result.find("proxy A-distance"), before.find("proxy A-distance")
-    if now is None or then is None:
+    changes, closer = [], []
+    for name in ("proxy A-distance", "MMD²"):
+        now, then = result.find(name), before.find(name)
+        if now is not None and then is not None:
+            changes.append(f"{name} from {number(then.gap)} to {number(now.gap)}")
+            closer.append(now.gap < then.gap)
+    if not changes:
         return []
-    how = "closer" if now.gap < then.gap else "no closer"
-    return [
-        f"Seen through the later network the domains are {how}: the proxy A-distance of {now.place} went from "
-        f"{number(then.gap)} to {number(now.gap)}."
-    ]
+    how = "closer" if all(closer) else "partly closer" if any(closer) else "no closer"
+    return [f"Through the later network's deepest features the domains are {how}: {', '.join(changes)}."]
 
 
 def _is_high(measure: Measure, least: float) -> bool:

@@ -1,5 +1,7 @@
 """Distances between two samples, each by its published formula, in double precision."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -110,7 +112,7 @@ def jensen_shannon(first: Tensor, second: Tensor) -> float:
     shares = [histogram.double() / histogram.sum() for histogram in (first, second)]
     middle = (shares[0] + shares[1]) / 2
     divergence = sum(torch.special.xlogy(share, share / middle.clamp_min(1e-300)).sum() for share in shares) / 2
-    return max(float(divergence / torch.tensor(2.0).log()), 0.0)
+    return max(float(divergence / math.log(2)), 0.0)
 
 
 def _moments(sample: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,7 +12,7 @@ from lightning_app.gap.measure import Measure
 from lightning_app.gap.nearest import RankedImage
 from lightning_app.gap.result import GapResult
 from lightning_app.gap.survey import class_note
-from lightning_app.gap.wording import chance, number, times, title
+from lightning_app.gap.wording import chance, number, section, times, title
 from lightning_app.html import page_environment
 from lightning_app.pictures import class_colors
 from lightning_app.writing import write_whole
@@ -93,14 +93,11 @@ def write_report(
 
 
 def _groups(result: GapResult, before: GapResult | None) -> dict[str, list[dict[str, Any]]]:
-    """Returns the rows of each place; what is of the whole network stands together."""
+    """Returns the rows of each section."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for measure in result.measures:
-        is_stage = measure.place.startswith("stage") or measure.place == "image"
-        place = measure.place if is_stage else "statistics and labels"
         earlier = None if before is None else before.find(measure.name, measure.place)
-        name = title(measure) if is_stage or measure.name != "labels" else f"{title(measure)}, {measure.place}"
-        groups.setdefault(place, []).append(_row(measure, earlier, name))
+        groups.setdefault(section(measure), []).append(_row(measure, earlier, title(measure)))
     return groups
 
 

@@ -1,5 +1,6 @@
 """The maximum mean discrepancy of samples that come in clusters: pixels of images."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -78,7 +79,7 @@ def bandwidth(features: Tensor) -> float:
     Args:
         features: (N, D).
     """
-    chosen = features[:: max(len(features) // _MOST_DISTANCES, 1)].double()
+    chosen = features[:: math.ceil(len(features) / _MOST_DISTANCES)].double()
     median = float(torch.pdist(chosen).median()) if len(chosen) > 1 else 0.0
     return median or 1.0
 

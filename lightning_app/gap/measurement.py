@@ -51,7 +51,7 @@ class Measurement:
         self.source, self.target = source, target
         self._comparisons, self._label_comparisons = comparisons, label_comparisons
         self._seed = seed
-        self._kernels: dict[str, Kernel] = {}
+        self._kernel_of: tuple[str, Kernel] | None = None
 
     def image_space(self) -> list[Measure]:
         """Returns the distances of colours and of spectra."""
@@ -161,12 +161,13 @@ class Measurement:
         return Measure(what, place, gaps, floors)
 
     def _kernel(self, name: str) -> Kernel:
-        if name not in self._kernels:
+        # One at a time: it holds a number for each pair of images, and only the deepest is asked for again.
+        if self._kernel_of is None or self._kernel_of[0] != name:
             features = torch.cat([self.source[name], self.target[name]])[:, :_KERNEL_PIXELS]
             features = features - features.mean(dim=(0, 1))
             values = image_kernel(features, bandwidth(features.flatten(0, 1)))
-            self._kernels[name] = Kernel(values, torch.arange(len(features)))
-        return self._kernels[name]
+            self._kernel_of = (name, Kernel(values, torch.arange(len(features))))
+        return self._kernel_of[1]
 
     def _mmd(self, name: str, place: str) -> Measure:
         kernel, images = self._kernel(name), len(self.source.names)

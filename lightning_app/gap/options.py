@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from datamodules.domain import Split
 
+_MOST_IMAGES = 2000
+
 
 @dataclass(frozen=True)
 class GapOptions:
@@ -11,7 +13,7 @@ class GapOptions:
 
     Args:
         split: the images that are compared.
-        images: at most so many images of each domain are read, spread evenly, ≥ 2.
+        images: at most so many images of each domain are read, spread evenly, from 2 to 2000.
         pixels: the pixels of each feature map that are kept of an image, ≥ 2.
         before: a checkpoint whose gap is shown beside, such as that of the source-only run that an adaptation began
             from.
@@ -30,6 +32,7 @@ class GapOptions:
 
     def __post_init__(self) -> None:
         """Checks the numbers."""
-        for name, value in (("images", self.images), ("pixels", self.pixels)):
-            if value < 2:
-                raise ValueError(f"gap.{name} is {value}; it is at least 2.")
+        if not 2 <= self.images <= _MOST_IMAGES:
+            raise ValueError(f"gap.images is {self.images}; it is from 2 to {_MOST_IMAGES}, since pairs are compared.")
+        if self.pixels < 2:
+            raise ValueError(f"gap.pixels is {self.pixels}; it is at least 2.")

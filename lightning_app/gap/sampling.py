@@ -79,6 +79,8 @@ class Sampling:
         side, data = self._data.sides[role], self._data
         for with_mask in (True, False):
             positions = [index for index, labelled in enumerate(self.labelled[role]) if labelled == with_mask]
+            if not positions:
+                continue
             dataset = DomainDataset(
                 side.domain,
                 role,
@@ -87,8 +89,7 @@ class Sampling:
                 read_mask=side.mask_reader if with_mask else None,
             )
             loader = WatchedLoader(dataset, batch_size=1, num_workers=data.workers, collate_fn=collate)
-            if positions:
-                yield from zip(positions, loader, strict=True)
+            yield from zip(positions, loader, strict=True)
 
     def _empty(self, role: DomainName) -> DomainSample:
         def sums(comparisons: Sequence[Comparison]) -> SetSums:

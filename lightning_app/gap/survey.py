@@ -131,8 +131,8 @@ class Survey:
             if recall < _GUESSING / len(self.data.classes):
                 result.missing.append(
                     f"Labels and classes are not compared: the network finds {100 * recall:.0f} % of a source class on "
-                    "average, hardly more than by guessing. Give one whose head is trained by --model.init_from or "
-                    "--ckpt_path."
+                    "average, hardly more than by guessing. Its head is not trained, or an adaptation has cost it the "
+                    "source; --model.init_from or --ckpt_path give another."
                 )
                 return
             result.histograms = {**result.histograms, "target, predicted": _shares(target["prediction"][-1])}

@@ -10,7 +10,7 @@ from rich.text import Text
 from lightning_app.gap.measure import Measure
 from lightning_app.gap.result import GapResult
 from lightning_app.gap.survey import class_note
-from lightning_app.gap.wording import chance, number, times, title
+from lightning_app.gap.wording import chance, number, section, times, title
 from lightning_app.writing import printable
 
 _MOST_CLASSES = 40
@@ -47,17 +47,18 @@ def print_gap(
 
 
 def _measures(result: GapResult, before: GapResult | None) -> Table:
-    table = Table("distance", "where", title="Gap between source and target", title_justify="left")
+    table = Table("distance", title="Gap between source and target", title_justify="left")
     for heading in ("gap", "floor", "gap / floor", "p"):
         table.add_column(heading, justify="right")
     _add_before(table, before)
     place = ""
     for measure in result.measures:
-        if place and measure.place != place and ("stage" in measure.place or "stage" in place):
+        if section(measure) != place:
+            place = section(measure)
             table.add_section()
-        place = measure.place
-        row = [title(measure), place, number(measure.gap), number(measure.floor), times(measure), chance(measure)]
-        earlier = None if before is None else before.find(measure.name, place)
+            table.add_row(Text(place, style="dim"))
+        row = [title(measure), number(measure.gap), number(measure.floor), times(measure), chance(measure)]
+        earlier = None if before is None else before.find(measure.name, measure.place)
         table.add_row(*row, *(_earlier(earlier) if before is not None else ()), style="bold" if measure.is_high else "")
     return table
 
@@ -81,8 +82,8 @@ def _classes(result: GapResult, before: GapResult | None) -> Table:
 
 def _add_before(table: Table, before: GapResult | None) -> None:
     if before is not None:
-        table.add_column("gap before", justify="right")
-        table.add_column("gap / floor before", justify="right")
+        table.add_column("before", justify="right")
+        table.add_column("/ floor", justify="right")
 
 
 def _earlier(measure: Measure | None) -> tuple[str, str]:

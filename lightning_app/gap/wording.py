@@ -14,7 +14,14 @@ UNITS = {
 def title(measure: Measure) -> str:
     """Writes what is measured, with its unit if it has one."""
     unit = UNITS.get(measure.name)
-    return measure.name if unit is None else f"{measure.name} ({unit})"
+    what = f"labels, {measure.place}" if measure.name == "labels" else measure.name
+    return what if unit is None else f"{what} ({unit})"
+
+
+def section(measure: Measure) -> str:
+    """Writes where a measure stands in a table: beside others of its stage, or with what is of the whole network."""
+    is_local = measure.place == "image" or measure.place.startswith("stage")
+    return measure.place if is_local else "statistics and labels"
 
 
 def number(value: float) -> str:
