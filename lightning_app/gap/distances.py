@@ -25,7 +25,8 @@ def wasserstein(first: Tensor, second: Tensor) -> Tensor:
     Returns:
         (D,) ≥ 0.
     """
-    return (first.sort(dim=0).values - second.sort(dim=0).values).abs().mean(dim=0)
+    distances: Tensor = (first.sort(dim=0).values - second.sort(dim=0).values).abs().mean(dim=0)
+    return distances
 
 
 def directions(channels: int, count: int, seed: int) -> Tensor:

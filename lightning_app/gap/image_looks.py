@@ -43,4 +43,5 @@ def low_spectrum(image: Tensor) -> Tensor:
     amplitudes = torch.fft.rfft2(small, norm="forward").abs()
     rows = [*range(HIGHEST_FREQUENCY + 1), *range(-HIGHEST_FREQUENCY, 0)]
     low = amplitudes[..., rows, : HIGHEST_FREQUENCY + 1]
-    return low.clamp_min(1 / (255 * _SIDE)).log().flatten().cpu()
+    logarithms: Tensor = low.clamp_min(1 / (255 * _SIDE)).log().flatten().cpu()
+    return logarithms

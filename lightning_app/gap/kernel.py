@@ -110,6 +110,6 @@ def image_kernel(features: Tensor, width: float) -> Tensor:
     everything = features.flatten(0, 1)
     rows = [
         gaussian(some.flatten(0, 1), everything, width).view(len(some), pixels, images, pixels).mean(dim=(1, 3))
-        for some in features.split(max(_AT_ONCE // pixels, 1))
+        for some in torch.split(features, max(_AT_ONCE // pixels, 1))
     ]
     return torch.cat(rows)

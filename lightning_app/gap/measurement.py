@@ -202,7 +202,7 @@ class Measurement:
             pixels.append(int(chosen.sum()))
             features.append(sample.class_pixels["features"][chosen])
             clusters.append(sample.class_pixels["image"][chosen] + offset)
-        images = [len(one.unique()) for one in clusters]
+        images = [len(set(one.tolist())) for one in clusters]
         both = (pixels[0], pixels[1])
         if min(pixels) < LEAST_PIXELS or min(images) < LEAST_IMAGES:
             return ClassGap(name, both, None)

@@ -55,7 +55,7 @@ class Observer:
         device: torch.device,
     ) -> None:
         # In this layout convolutions are the fastest.
-        self.network = network.to(device).to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.network = network.to(device).to(memory_format=torch.channels_last).eval()
         self.stages: list[Stage] = network.stages()
         self.strides: list[int] = []
         self.watch = StatisticsWatch(network)
@@ -164,7 +164,8 @@ def _projection(channels: int, seed: int, device: torch.device) -> Tensor | None
     if channels <= MOST_CHANNELS:
         return None
     basis = torch.linalg.qr(directions(channels, MOST_CHANNELS, seed)).Q
-    return (basis * (channels / MOST_CHANNELS) ** 0.5).to(device)
+    projection: Tensor = (basis * (channels / MOST_CHANNELS) ** 0.5).to(device)
+    return projection
 
 
 def _some_pixels(image: Tensor, generator: np.random.Generator) -> Tensor:

@@ -43,10 +43,10 @@ class Sampling:
 
     def __init__(self, data: CrossDomainDataModule, options: GapOptions) -> None:
         self._data, self._options = data, options
-        self.names = {role: _chosen(data, role, options) for role in ("source", "target")}
+        roles: tuple[DomainName, ...] = ("source", "target")
+        self.names = {role: _chosen(data, role, options) for role in roles}
         self.labelled = {role: self._may_read(role) for role in self.names}
-        groups = {role: self._groups(role) for role in self.names}
-        self.groups = groups
+        self.groups = groups = {role: self._groups(role) for role in self.names}
         self.comparisons = draw_comparisons(groups["source"], groups["target"], COMPARISONS, data.seed)
         with_labels = np.flatnonzero(self.labelled["target"])
         self.label_comparisons = self.comparisons

@@ -1,5 +1,6 @@
 """What the BatchNorm layers of a network are given."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -8,11 +9,15 @@ from torch import Tensor, nn
 
 from strategies.components.batch_statistics import batch_norms
 
+_MOST_CELLS = 48
+"""In each direction of a map."""
+
 
 class StatisticsWatch:
     """Notes the mean and the mean square of each channel before each BatchNorm layer, image by image.
 
-    The layers normalise by their own statistics, as in inference: what is noted is what they meet there.
+    Of maps of more than 48 × 48 cells, these are those of cells at even distances. The layers normalise by their own
+    statistics, as in inference: what is noted is what they meet there.
 
     Args:
         network: in eval mode.
@@ -47,5 +52,8 @@ class StatisticsWatch:
         return torch.cat([seen[name] for name in reached], dim=1) if reached else None
 
     def _note(self, name: str, values: Tensor) -> None:
+        # Of a large map cells at even distances: to count them all takes as long as the network.
+        steps = [math.ceil(side / _MOST_CELLS) for side in values.shape[2:]]
+        values = values[(..., *(slice(None, None, step) for step in steps))]
         variance, mean = torch.var_mean(values.float(), dim=[0, *range(2, values.ndim)], correction=0)
         self._seen[name] = torch.stack([mean, variance + mean.square()])

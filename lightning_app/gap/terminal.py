@@ -73,8 +73,14 @@ def _classes(result: GapResult, before: GapResult | None) -> Table:
         found = one.measure
         numbers = ("–", "–", "–") if found is None else (number(found.gap), number(found.floor), times(found))
         style = "bold" if found is not None and found.is_high else ""
-        row = (_text(one.name), *(f"{pixels:,}" for pixels in one.pixels), *numbers)
-        table.add_row(*row, *(_earlier(earlier.get(one.name)) if before is not None else ()), style=style)
+        pixels = [f"{count:,}" for count in one.pixels]
+        table.add_row(
+            _text(one.name),
+            *pixels,
+            *numbers,
+            *(_earlier(earlier.get(one.name)) if before is not None else ()),
+            style=style,
+        )
     if len(result.classes) > _MOST_CLASSES:
         table.add_row(f"{len(result.classes) - _MOST_CLASSES} more in the report")
     return table
