@@ -32,7 +32,8 @@ def wasserstein(first: Tensor, second: Tensor) -> Tensor:
 def directions(channels: int, count: int, seed: int) -> Tensor:
     """Draws directions on the unit sphere, (channels, count) float32, for the sliced Wasserstein distance."""
     drawn = torch.randn(channels, count, generator=torch.Generator().manual_seed(seed))
-    return drawn / drawn.norm(dim=0)
+    unit: Tensor = drawn / drawn.norm(dim=0)
+    return unit
 
 
 def frechet(first: Tensor, second: Tensor) -> float:

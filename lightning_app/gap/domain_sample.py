@@ -18,6 +18,8 @@ class DomainSample:
         names: the images that are read.
         labelled: of each, whether its mask may be read and is there.
         groups: of each, what it belongs to.
+        by_labels: of each, whether it is among those that are compared by their labels.
+        predicted: of each, whether a prediction stands for its labels, or is to be compared with them.
         statistics: sums of the ``moments`` of what BatchNorm layers were given, over the sets of images compared.
         labels: sums of ``mask`` and ``prediction``, pixels by class, and ``confusion``, pixels by [prediction, truth].
         class_pixels: ``features`` of pixels of each class, and the ``image`` that each is of.
@@ -26,6 +28,8 @@ class DomainSample:
     names: Names
     labelled: list[bool]
     groups: list[str]
+    by_labels: list[bool]
+    predicted: list[bool]
     statistics: SetSums
     labels: SetSums
     class_pixels: PixelReservoir

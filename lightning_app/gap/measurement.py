@@ -108,7 +108,7 @@ class Measurement:
         )
         parts = torch.split(whole, [channels for _, channels, _ in layers])
         by_layer = {name: float(part.mean()) for (name, _, _), part in zip(layers, parts, strict=True)}
-        return Measure("BatchNorm statistics", "all layers", gaps, floors), by_layer
+        return Measure("BatchNorm statistics", "encoder", gaps, floors), by_layer
 
     def labels(self) -> list[Measure]:
         """Returns the divergences of the class histograms; none where there are no labels to compare."""

@@ -42,7 +42,7 @@ class Observer:
     Attributes:
         stages: the stages whose maps are looked at.
         strides: of each, how many pixels of the image a cell is wide; known once an image was seen.
-        watch: what the BatchNorm layers are given.
+        watch: what the encoder's BatchNorm layers are given.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Observer:
         self.network = network.to(device).to(memory_format=torch.channels_last).eval()
         self.stages: list[Stage] = network.stages()
         self.strides: list[int] = []
-        self.watch = StatisticsWatch(network)
+        self.watch = StatisticsWatch(network.encoder)
         self._pixels = pixels
         self._windows = windows
         self._predicts = predicts
@@ -99,7 +99,7 @@ class Observer:
         image = scaled(image[..., rows, columns], self._windows)
         if mask is not None:
             mask = _resized(mask[..., rows, columns], image)
-        maps, prediction = self._pass(image)
+        maps, prediction = self._pass(image, self._predicts and sample.predicted[index])
         moments = self.watch.take()
         if moments is not None:
             sample.statistics.add("moments", index, moments)
@@ -111,16 +111,16 @@ class Observer:
             if mask is not None:
                 sample.labels.add("confusion", index, self._confusion(prediction, mask))
         labels = mask if any(sample.labelled) else prediction
-        if labels is not None:
+        if labels is not None and sample.by_labels[index]:
             self._keep_class_pixels(sample, index, labels, maps[self.class_stage])
 
-    def _pass(self, image: Tensor) -> tuple[Sequence[Tensor], Tensor | None]:
-        """Returns the maps of the stages and, if it means something, the prediction (1, H, W)."""
+    def _pass(self, image: Tensor, predicts: bool) -> tuple[Sequence[Tensor], Tensor | None]:
+        """Returns the maps of the stages and, if asked for, the prediction (1, H, W)."""
         prediction = None
         with self.watch.watching():
             features = self.network.features(image.contiguous(memory_format=torch.channels_last))
-            if self._predicts:
-                prediction = self.network.decode(features, (image.shape[-2], image.shape[-1])).argmax(dim=1)
+        if predicts:
+            prediction = self.network.decode(features, (image.shape[-2], image.shape[-1])).argmax(dim=1)
         maps = [features[stage.map] for stage in self.stages]
         if not self.strides:
             self.strides = [2 ** round(np.log2(image.shape[-1] / one.shape[-1])) for one in maps]

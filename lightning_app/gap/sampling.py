@@ -12,7 +12,7 @@ from datamodules.dataset import DomainDataset, collate
 from datamodules.domain import Split
 from datamodules.loaders import WatchedLoader
 from datamodules.names import Names
-from lightning_app.gap.comparisons import Comparison, draw_comparisons
+from lightning_app.gap.comparisons import Comparison, Positions, draw_comparisons
 from lightning_app.gap.domain_sample import DomainSample
 from lightning_app.gap.observer import Observer
 from lightning_app.gap.options import GapOptions
@@ -21,6 +21,8 @@ from lightning_app.pixel_reservoir import PixelReservoir
 
 COMPARISONS = 10
 """So many times the source is halved."""
+PREDICTED = 200
+"""Images of each domain that are predicted where predictions stand for labels: to decode takes as long as to encode."""
 CLASS_PIXELS = 600
 """Pixels of each class that are kept of a domain."""
 
@@ -35,7 +37,8 @@ class Sampling:
     Attributes:
         names: the images of each domain.
         comparisons: which images are compared.
-        label_comparisons: which images are compared by their labels: only labelled ones of the target, if it has any.
+        label_comparisons: which images are compared by their labels: labelled ones of the target, if it has any, or
+            else a part of both domains, which is predicted.
 
     Raises:
         ValueError: if a domain is missing, or has too few images.
@@ -48,13 +51,17 @@ class Sampling:
         self.labelled = {role: self._may_read(role) for role in self.names}
         self.groups = groups = {role: self._groups(role) for role in self.names}
         self.comparisons = draw_comparisons(groups["source"], groups["target"], COMPARISONS, data.seed)
-        with_labels = np.flatnonzero(self.labelled["target"])
-        self.label_comparisons = self.comparisons
-        if 0 < len(with_labels) < len(groups["target"]):
-            drawn = draw_comparisons(
-                groups["source"], [groups["target"][image] for image in with_labels], COMPARISONS, data.seed
-            )
-            self.label_comparisons = [one._replace(target=with_labels[one.target]) for one in drawn]
+        self._by_labels = {role: self._compared_by_labels(role) for role in roles}
+        source, target = (self._by_labels[role] for role in roles)
+        drawn = draw_comparisons(
+            [groups["source"][image] for image in source],
+            [groups["target"][image] for image in target],
+            COMPARISONS,
+            data.seed,
+        )
+        self.label_comparisons = [
+            Comparison(source[one.first], source[one.second], target[one.target]) for one in drawn
+        ]
 
     def look(self, observer: Observer, console: Console, what: str) -> dict[DomainName, DomainSample]:
         """Looks at all images, with a progress bar.
@@ -96,14 +103,29 @@ class Sampling:
             sets = [one for comparison in comparisons for one in _sets(comparison, role)]
             return SetSums([*sets, np.arange(len(self.names[role]))], len(self.names[role]))
 
+        by_labels = np.zeros(len(self.names[role]), bool)
+        by_labels[self._by_labels[role]] = True
         return DomainSample(
             self.names[role],
             self.labelled[role],
             self.groups[role],
+            by_labels.tolist(),
+            [self._is_predicted and chosen for chosen in by_labels.tolist()],
             sums(self.comparisons),
             sums(self.label_comparisons),
             PixelReservoir(CLASS_PIXELS, len(self._data.classes)),
         )
+
+    @property
+    def _is_predicted(self) -> bool:
+        """Whether predictions stand for the target's labels."""
+        return not any(self.labelled["target"])
+
+    def _compared_by_labels(self, role: DomainName) -> Positions:
+        count = len(self.names[role])
+        if self._is_predicted:
+            return np.unique(np.linspace(0, count - 1, min(count, PREDICTED)).round().astype(np.intp))
+        return np.flatnonzero(self.labelled["target"]) if role == "target" else np.arange(count)
 
     def _may_read(self, role: DomainName) -> list[bool]:
         """Tells of each image whether it has a mask that may be read: of target training images, those given."""
@@ -119,7 +141,7 @@ class Sampling:
         return [f"{domain.part(name)}/{domain.group(name)}" for name in self.names[role]]
 
 
-def _sets(comparison: Comparison, role: DomainName) -> list[np.ndarray]:
+def _sets(comparison: Comparison, role: DomainName) -> list[Positions]:
     return [comparison.first, comparison.second] if role == "source" else [comparison.target]
 
 

@@ -54,6 +54,6 @@ class StatisticsWatch:
     def _note(self, name: str, values: Tensor) -> None:
         # Of a large map cells at even distances: to count them all takes as long as the network.
         steps = [math.ceil(side / _MOST_CELLS) for side in values.shape[2:]]
-        values = values[(..., *(slice(None, None, step) for step in steps))]
+        values = values[(slice(None), slice(None), *(slice(None, None, step) for step in steps))]
         variance, mean = torch.var_mean(values.float(), dim=[0, *range(2, values.ndim)], correction=0)
         self._seen[name] = torch.stack([mean, variance + mean.square()])

@@ -96,9 +96,7 @@ class Survey:
     def _add_batch_norm(self, result: GapResult, measurement: Measurement, observer: Observer) -> None:
         found = measurement.batch_norm(observer.watch.layers)
         if found is None:
-            result.missing.append(
-                "BatchNorm statistics are left out: no layer of the network that images pass keeps such."
-            )
+            result.missing.append("BatchNorm statistics are left out: the encoder has no layer that keeps such.")
             return
         measure, layers = found
         result.measures.append(measure)
