@@ -55,5 +55,8 @@ class StatisticsWatch:
         # Of a large map cells at even distances: to count them all takes as long as the network.
         steps = [math.ceil(side / _MOST_CELLS) for side in values.shape[2:]]
         values = values[(slice(None), slice(None), *(slice(None, None, step) for step in steps))]
-        variance, mean = torch.var_mean(values.float(), dim=[0, *range(2, values.ndim)], correction=0)
+        # Not torch.var_mean, which takes ten times as long on what lies in memory channels last.
+        cells = values.float().movedim(1, -1).flatten(0, -2)
+        mean = cells.mean(dim=0)
+        variance = (cells - mean).square().mean(dim=0)
         self._seen[name] = torch.stack([mean, variance + mean.square()])
