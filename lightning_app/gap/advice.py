@@ -40,9 +40,11 @@ def advice(result: GapResult, before: GapResult | None = None) -> str:
             "balanced by class."
         )
     if not sentences and apart is not None and _is_high(apart, APART):
+        explained = {"spectrum": spectrum, "BatchNorm statistics": statistics, "labels": labels}
+        low = " and ".join(f"{name} {times(one)}" for name, one in explained.items() if one is not None)
         sentences.append(
-            f"None of spectrum, statistics and labels explains it, but features of {apart.place} tell the domains "
-            f"apart (proxy A-distance {_said(apart)}): try a method that learns from target images, such as ClassMix."
+            f"Features of {apart.place} tell the domains apart (proxy A-distance {_said(apart)}), which no other number "
+            f"explains (too low by ratio or size: {low}): try a method that learns from target images, such as ClassMix."
         )
     if not sentences:
         largest = max(result.measures, key=lambda one: float("inf") if one.ratio is None else one.ratio)

@@ -21,7 +21,7 @@ from lightning_app.pixel_reservoir import PixelReservoir
 
 COMPARISONS = 10
 """So many times the source is halved."""
-PREDICTED = 200
+PREDICTED = 100
 """Images of each domain that are predicted where predictions stand for labels: to decode takes as long as to encode."""
 CLASS_PIXELS = 600
 """Pixels of each class that are kept of a domain."""
