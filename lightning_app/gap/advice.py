@@ -43,8 +43,9 @@ def advice(result: GapResult, before: GapResult | None = None) -> str:
         explained = {"spectrum": spectrum, "BatchNorm statistics": statistics, "labels": labels}
         low = " and ".join(f"{name} {times(one)}" for name, one in explained.items() if one is not None)
         sentences.append(
-            f"Features of {apart.place} tell the domains apart (proxy A-distance {_said(apart)}), which no other number "
-            f"explains (too low by ratio or size: {low}): try a method that learns from target images, such as ClassMix."
+            f"Features of {apart.place} tell the domains apart (proxy A-distance {_said(apart)}), which no other "
+            f"number explains (too low by ratio or size: {low}): try a method that learns from target images, such as "
+            "ClassMix."
         )
     if not sentences:
         largest = max(result.measures, key=lambda one: float("inf") if one.ratio is None else one.ratio)

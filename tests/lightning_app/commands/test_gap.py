@@ -44,7 +44,7 @@ def trained(config: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings: dict[str, Any] = yaml.safe_load(config.read_text())
     settings["trainer"] |= {"limit_val_batches": 0}
     config.write_text(yaml.safe_dump(settings))
-    main(["fit", "--config", str(config), "--run", "mine"])
+    main(["fit", "--config", str(config), "--run", "mine", "--checkpoint.monitor", "null"])
     return Path("runs/mine/checkpoints/last.ckpt")
 
 
