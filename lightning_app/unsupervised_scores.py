@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics import Metric
 
+from lightning_app.histograms import jensen_shannon
 from lightning_app.probability_sums import ProbabilitySums
 
 TEMPERATURE = 0.05
@@ -85,7 +86,7 @@ class UnsupervisedScores(Metric):
             "snd": self.density.cpu().double() / _UNIT / self.images.cpu(),
         }
         if source_pixels is not None:
-            scores["class_prior"] = jensen_shannon(predicted, torch.tensor(source_pixels).double())
+            scores["class_prior"] = jensen_shannon(predicted, torch.tensor(source_pixels))
         if self.compared > 0:
             scores["augmentation_consistency"] = self.consistent.cpu().double() / self.compared.cpu()
         return {name: score.item() for name, score in scores.items()}
@@ -112,19 +113,6 @@ def soft_neighborhood_density(probabilities: Tensor) -> Tensor:
         similarities.diagonal(dim1=1, dim2=2).fill_(-torch.inf)  # no pixel is its own neighbour
         density: Tensor = torch.special.entr(similarities.softmax(dim=2)).sum(dim=2).mean(dim=1)
         return density
-
-
-def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
-    """Returns the Jensen–Shannon divergence of two histograms, in bits: 0 if they are alike, 1 if they share nothing.
-
-    Args:
-        first: (N) counts, of which one at least is positive.
-        second: (N) counts, likewise.
-    """
-    one, other = first / first.sum(), second / second.sum()
-    entropy = torch.special.entr
-    nats: Tensor = entropy((one + other) / 2).sum() - (entropy(one).sum() + entropy(other).sum()) / 2
-    return nats.clamp(min=0) / torch.tensor(2.0).log()
 
 
 def _units(values: Tensor) -> Tensor:

@@ -1,7 +1,5 @@
 """Distances between two samples, each by its published formula, in double precision."""
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -99,22 +97,6 @@ def normal_divergence(means: Tensor, variances: Tensor, other_means: Tensor, oth
     """Returns KL(N(μ₁, σ₁²) ‖ N(μ₂, σ₂²)) in nats, element by element."""
     shifted = (variances + (means - other_means).square()) / other_variances
     return ((other_variances / variances).log() + shifted - 1) / 2
-
-
-def jensen_shannon(first: Tensor, second: Tensor) -> float:
-    """Returns the Jensen–Shannon divergence of two histograms in bits, in [0, 1].
-
-    Reference: Lin, Divergence measures based on the Shannon entropy, IEEE Trans. Information Theory 1991,
-    https://doi.org/10.1109/18.61115.
-
-    Args:
-        first: (C,) ≥ 0, of any sum above 0.
-        second: (C,) ≥ 0.
-    """
-    shares = [histogram.double() / histogram.sum() for histogram in (first, second)]
-    middle = (shares[0] + shares[1]) / 2
-    divergence = sum(torch.special.xlogy(share, share / middle.clamp_min(1e-300)).sum() for share in shares) / 2
-    return max(float(divergence / math.log(2)), 0.0)
 
 
 def _moments(sample: Tensor) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,6 @@ from lightning_app.gap.comparisons import Comparison, Positions
 from lightning_app.gap.distances import (
     directions,
     frechet,
-    jensen_shannon,
     normal_divergence,
     proxy_a_distance,
     wasserstein,
@@ -20,6 +19,7 @@ from lightning_app.gap.domain_sample import DomainSample
 from lightning_app.gap.kernel import Kernel, bandwidth, gaussian, image_kernel
 from lightning_app.gap.label_shift import corrected_histogram
 from lightning_app.gap.measure import Measure
+from lightning_app.histograms import jensen_shannon
 from strategies.components.moments import coral
 
 DIRECTIONS = 64
@@ -191,8 +191,8 @@ class Measurement:
             first = source["mask"][2 * row]
             seen, other = target[known][row], source[known][2 * row + 1]
             if first.sum() and seen.sum() and other.sum():
-                gaps.append(jensen_shannon(first, of_target(2 * row, seen)))
-                floors.append(jensen_shannon(first, of_target(2 * row, other)))
+                gaps.append(float(jensen_shannon(first, of_target(2 * row, seen))))
+                floors.append(float(jensen_shannon(first, of_target(2 * row, other))))
         return Measure(what, place, gaps, floors) if gaps else None
 
     def _class(self, class_id: int, name: str) -> ClassGap:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy.linalg import sqrtm
-from scipy.spatial.distance import cdist, jensenshannon
+from scipy.spatial.distance import cdist
 from scipy.stats import kstest, norm, wasserstein_distance
 from sklearn.linear_model import Ridge
 from torch import Tensor
@@ -14,7 +14,6 @@ from lightning_app.gap.distances import (
     RIDGE,
     directions,
     frechet,
-    jensen_shannon,
     normal_divergence,
     proxy_a_distance,
     wasserstein,
@@ -136,13 +135,6 @@ def test_divergence_of_normals_is_the_integral() -> None:
     wanted = np.trapezoid(first.pdf(points) * (first.logpdf(points) - second.logpdf(points)), points)
     given = [torch.tensor(value, dtype=torch.float64) for value in (0.5, 1.2**2, -1.0, 2.0**2)]
     assert float(normal_divergence(*given)) == pytest.approx(wanted, rel=1e-6)
-
-
-def test_jensen_shannon_is_scipys() -> None:
-    first, second = torch.tensor([5.0, 0, 3, 2]).double(), torch.tensor([1.0, 4, 0, 0]).double()
-    assert jensen_shannon(first, second) == pytest.approx(jensenshannon(first, second, base=2) ** 2, rel=1e-9)
-    assert jensen_shannon(first, 3 * first) == 0
-    assert jensen_shannon(torch.tensor([1.0, 0]), torch.tensor([0.0, 7])) == pytest.approx(1)
 
 
 def test_bbse_finds_the_prior_that_predictions_hide() -> None:
