@@ -87,7 +87,6 @@ def test_every_row_can_be_typed(pair: str) -> None:
     parser = ArgumentParser()
     parser.add_argument("--model.strategy", type=Strategy)
     parser.add_argument("--model.windows", type=Windows | None)
-    parser.add_argument("--model.encoder_lr_scale", type=float)
     parser.add_subclass_arguments(CrossDomainDataModule, "data")
     for method in METHODS.values():
         options = (*PAIRS[pair].small, *method.options)
