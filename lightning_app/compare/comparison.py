@@ -210,7 +210,7 @@ def _refuse_different_data(runs: Sequence[Run]) -> None:
 
 def _common_stage(runs: Sequence[Run]) -> str:
     """Returns the first stage that all runs have, else the one that most have."""
-    return max(STAGES, key=lambda stage: sum("target" in run.scores.get(stage, {}) for run in runs))
+    return max(STAGES, key=lambda stage: sum("mIoU" in run.scores.get(stage, {}).get("target", {}) for run in runs))
 
 
 def _is_fine_tuning_on_all(method: Method) -> bool:

@@ -10,6 +10,7 @@ from lightning_app.compare.run import Run, strategy_name
 _NOT_LEARNING = (
     "seed_everything",
     "model.seed",
+    "model.augmentation_consistency",
     "data.seed",
     "run",
     "source_only",

@@ -58,6 +58,15 @@ def test_methods_are_runs_that_differ_in_seed_and_folder_alone(comparison: Compa
     }
 
 
+def test_a_score_that_is_computed_besides_makes_no_other_method(tmp_path: Path) -> None:
+    write_run(tmp_path / "older")  # of a time when there was no such setting
+    write_run(tmp_path / "with", seed=1)
+    config = yaml.safe_load((tmp_path / "with/config.yaml").read_text())
+    config["model"]["augmentation_consistency"] = True
+    (tmp_path / "with/config.yaml").write_text(yaml.safe_dump(config))
+    assert names(Comparison(read_runs([tmp_path])).methods) == ["SourceOnly"]
+
+
 def test_label_counts_are_never_ranked_together(comparison: Comparison) -> None:
     assert {count: names(methods)[0] for count, methods in comparison.groups.items()} == {
         0: "MaskedConsistency(ClassMix)",
@@ -130,6 +139,15 @@ def test_all_runs_are_compared_by_the_same_scores(tmp_path: Path) -> None:
     tested = next(method for method in found.methods if method.strategy == "SourceOnly")
     assert found.target_miou(tested) == pytest.approx(target_miou(tmp_path / "tested", "validate"))
     assert any("trained has no test scores" in note for note in found.notes)
+
+
+def test_scores_without_labels_are_none_to_compare_by(tmp_path: Path) -> None:
+    """Of a target whose validation images have no masks, a fit leaves label-free scores alone."""
+    for name, stages in (("tested", ("fit", "test")), ("trained", ("fit",))):
+        fit = write_run(tmp_path / name, stages=stages) / "fit.csv"
+        source = [line for line in fit.read_text().splitlines() if not line.startswith("target,")]
+        fit.write_text("\n".join([*source, "target,unsupervised/snd,4.5"]))
+    assert Comparison(read_runs([tmp_path])).stage == "test"
 
 
 def test_everything_but_the_config_may_be_missing(tmp_path: Path) -> None:
