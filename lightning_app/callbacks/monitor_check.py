@@ -58,7 +58,10 @@ class MonitorCheck(Callback):
 def _lacking(data: CrossDomainDataModule, segmenter: Segmenter) -> dict[str, str]:
     """Returns the label-free scores that will not be logged, and why."""
     if "target" not in data.scored("val") and not len(data.unlabelled()):
-        return dict.fromkeys(UNSUPERVISED, "there are no target images to validate. Set data.init_args.target.")
+        mend = "Set data.init_args.target."
+        if "target" in data.sides:
+            mend = "Put at least one for each device in target/val, or in target/train if that is empty."
+        return dict.fromkeys(UNSUPERVISED, f"there are no target images to validate. {mend}")
     lacking: dict[str, str] = {}
     if "source" not in data.scored("val"):
         lacking["class_prior"] = "source/val has no labels that predictions could be compared with. Give it some masks."
