@@ -60,7 +60,7 @@ class RankCommandLine(CommandLine):
         parser.add_argument(
             "--candidates",
             nargs="+",
-            type=str,
+            type=str | None,
             default=[],
             help="What training could start from, at least two: folders of runs or checkpoints, "
             "encoder:<name>=<weights>, files of encoder weights, or other weights of the config's encoder "
@@ -128,7 +128,8 @@ class RankCommandLine(CommandLine):
             )
         console, settings = Console(), self.settings
         report = Path(settings.report or (RUNS if settings.run is None else named_run(settings.run)) / "rank.json")
-        candidates = parse_candidates(settings.candidates, self._setup(model.spec))
+        spelled = ["null" if one is None else one for one in settings.candidates]  # as YAML reads it
+        candidates = parse_candidates(spelled, self._setup(model.spec))
         if not len(datamodule.labelled_names):
             raise ValueError(
                 f"rank reads a few labelled target images, but data.labels is {datamodule.labels}. Give some for "

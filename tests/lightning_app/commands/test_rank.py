@@ -61,7 +61,7 @@ def test_candidates_are_ranked_and_the_last_line_says_how_to_start(
 def test_one_image_and_a_class_without_a_pixel_are_said(ranked: Path, capsys: pytest.CaptureFixture[str]) -> None:
     content = yaml.safe_load(ranked.read_text())
     content["data"]["init_args"]["classes"] = [*SyntheticStreets.classes, "bridge"]
-    content["candidates"] = ["source", "null"]
+    content["candidates"] = ["source", None]  # null without quotes
     ranked.write_text(yaml.safe_dump(content))
     main(["rank", "--config", f"{ranked}", "--data.labels", "1", "--run", "mine"])
     found = ranking(Path("runs/mine/rank.json"))
