@@ -248,8 +248,11 @@ def test_an_empty_training_split_is_said_as_fit_says_it(check: Check, roots: Roo
 
 
 def test_an_empty_split_of_the_source_is_a_warning(check: Check, roots: Roots) -> None:
-    (roots["source"] / "val.txt").unlink()
-    assert gravest(check()).what == "source/val is empty: it is left out of the scores."
+    for root in roots.values():
+        (root / "val.txt").unlink()
+    result = check()
+    assert gravest(result).what == "source/val is empty: it is left out of the scores."
+    assert "target/val is empty: it is left out of the scores that need labels." in [one.what for one in result.findings]
 
 
 def test_an_image_in_two_lists(check: Check, roots: Roots) -> None:
