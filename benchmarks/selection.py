@@ -55,8 +55,8 @@ class Checkpoint:
         return own | {name: round(self.scores[name], 6) if name in self.scores else "" for name in SCORES}
 
 
-def read(path: Path, steps: int) -> list[Checkpoint]:
-    """Reads the curves of runs of so many steps; none if there is no file yet."""
+def read(path: Path, steps: int | None = None) -> list[Checkpoint]:
+    """Reads the curves of runs of so many steps, or of all; none if there is no file yet."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:
@@ -72,7 +72,7 @@ def read(path: Path, steps: int) -> list[Checkpoint]:
             )
             for row in csv.DictReader(file)
         ]
-    return [one for one in found if one.steps == steps]
+    return [one for one in found if steps in (None, one.steps)]
 
 
 def read_curves(pair: str, method: str, seed: int, steps: int, folder: Path) -> list[Checkpoint]:
@@ -133,8 +133,8 @@ def regrets(choices: Sequence[Sequence[Checkpoint]]) -> dict[str, float]:
 
 def runs_of(checkpoints: Sequence[Checkpoint]) -> list[list[Checkpoint]]:
     """Returns the checkpoints of each run in the order of the steps."""
-    ordered = sorted(checkpoints, key=lambda one: (one.pair, one.method, one.seed, one.step))
-    return [list(run) for _, run in groupby(ordered, key=lambda one: (one.pair, one.method, one.seed))]
+    ordered = sorted(checkpoints, key=lambda one: (one.steps, one.pair, one.method, one.seed, one.step))
+    return [list(run) for _, run in groupby(ordered, key=lambda one: (one.steps, one.pair, one.method, one.seed))]
 
 
 def within_runs(pair: str, checkpoints: Sequence[Checkpoint]) -> Table:
@@ -192,7 +192,7 @@ def main(args: Sequence[str] | None = None) -> None:
     found = [one for run in kept.values() for one in run]
     if not found:
         parser.error(f"there are no curves in {options.results}, and no validated run in {options.folder}.")
-    _write(options.results, found)
+    _write(options.results, [*found, *(one for one in read(options.results) if one.steps != options.steps)])
     shown = [one for one in found if one.pair in pairs]
     console = Console(width=180)
     for pair in pairs:
