@@ -86,7 +86,10 @@ def test_the_page_of_selection_names_every_score_and_the_mode_that_is_taken(
 
 @pytest.mark.parametrize(
     "page",
-    [*PAGES, "benchmarks/README.md", "CONTRIBUTING.md", "docs/datasets.md", "docs/check.md", "docs/selection.md"],
+    [
+        *(*PAGES, "benchmarks/README.md", "CONTRIBUTING.md"),
+        *(f"docs/{name}.md" for name in ("datasets", "check", "selection", "rank")),
+    ],
 )
 def test_every_file_and_target_that_a_page_names_exists(page: str) -> None:
     text = (ROOT / page).read_text()
