@@ -194,6 +194,16 @@ def test_a_fits_validation_logs_them_for_the_target(make_trainer: Any) -> None:
         assert {name: found[name] for name in wanted} == pytest.approx(wanted, abs=2e-3)
 
 
+def test_a_sanity_check_leaves_nothing_in_the_scores_without_labels(make_trainer: Any) -> None:
+    logged = []
+    for steps in (0, 2):
+        segmenter = tiny.make_segmenter(SourceOnly())
+        trainer = make_trainer(max_steps=1, val_check_interval=1, num_sanity_val_steps=steps)
+        trainer.fit(segmenter, tiny.make_data(workers=0))
+        logged.append(segmenter.unsupervised)
+    assert logged[0] and logged[0] == logged[1]
+
+
 def test_an_evaluation_has_none_of_them(make_trainer: Any) -> None:
     segmenter = tiny.make_segmenter(MeanTeacher(threshold=THRESHOLD))
     found = make_trainer().validate(segmenter, tiny.make_data(workers=0), verbose=False)[0]

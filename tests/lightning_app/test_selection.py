@@ -15,6 +15,7 @@ from datamodules import SyntheticStreets
 from datamodules.reading import read_image
 from lightning_app.cli import main
 from lightning_app.segmenter import Segmenter
+from lightning_app.selection import mode_of
 
 EVERY_STEP = ["--trainer.val_check_interval", "1", "--trainer.check_val_every_n_epoch", "null"]
 SCORES = {"entropy", "mutual_information", "snd", "class_prior", "augmentation_consistency", "teacher_agreement"}
@@ -39,6 +40,18 @@ def unlabelled(config: Path) -> Path:
     content["data"]["init_args"]["target"] = "target"
     config.write_text(yaml.safe_dump(content))
     return config
+
+
+@pytest.mark.parametrize(
+    ("monitor", "mode"),
+    [
+        *((f"{PREFIX}{name}", "min" if name in ("entropy", "class_prior") else "max") for name in sorted(SCORES)),
+        *(("val/target/miou", "max"), ("val/target/iou/ece", "max")),  # of a class of that name
+        *(("val/target/ece", "min"), ("val/target/night/ece", "min")),
+    ],
+)
+def test_more_or_less_is_better(monitor: str, mode: str) -> None:
+    assert mode_of(monitor) == mode
 
 
 def curves(folder: Path) -> dict[str, list[float]]:
