@@ -76,12 +76,13 @@ def _parse(text: str, setup: Setup) -> Candidate:
         if not path.is_file():
             raise ValueError(f"there is no file {path} with its weights. Name one: {name}=/path/to/{name}.pth")
         return TorchvisionCandidate(text, replace(spec, encoder=MODELS[name]), name, path, drops)
+    # Before folders: one of that name may hold data.
+    if text in ("null", "imagenet") or text.startswith(("torchvision:", "package:")):
+        return EncoderCandidate(text, spec, _weights(text), drops, setup.seed)
     found = _file(Path(text).expanduser(), setup.runs)
     if equals and found is None:
         nearest = did_you_mean(name, [*MODELS, _ENCODER])
         raise ValueError(f"torchvision has no segmentation model {name} that Segue can start from{nearest} {WAYS}")
-    if text in ("null", "imagenet") or text.startswith(("torchvision:", "package:")):
-        return EncoderCandidate(text, spec, _weights(text), drops, setup.seed)
     if found is None:
         around = [*MODELS, "imagenet", "null", *map(str, _runs_near(Path(text), setup.runs))]
         raise ValueError(f"there is no such thing{did_you_mean(text, around)} {WAYS}")

@@ -77,7 +77,9 @@ def test_encoders_are_loaded_as_the_line_would() -> None:
     lite0 = parsed(f"encoder:tu-tf_efficientnet_lite0={LITE0}", init_from="some.ckpt")
     assert lite0.options[-4:] == ["--model.encoder_weights", LITE0, "--model.init_from", "null"]
     assert lite0.open(CPU).network.mean.flatten().tolist() == [0.5] * 3
-    assert parsed("encoder:resnet18").options[-1] == "imagenet"
+    Path("imagenet/train").mkdir(parents=True)  # a folder of data is no run
+    assert parsed("encoder:resnet18").options == parsed("imagenet").options
+    assert parsed("imagenet").options[-1] == "imagenet"
 
 
 def test_chance_is_that_of_the_seed_and_leaves_others_alone() -> None:
