@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny
 import torch
 import yaml
 from PIL import Image
 from refusals import refused
 
-from datamodules import SyntheticStreets
+from datamodules import CrossDomainDataModule, SyntheticStreets
 from datamodules.reading import read_image
+from lightning_app.callbacks.monitor_check import _lacking
 from lightning_app.cli import main
 from lightning_app.segmenter import Segmenter
 from lightning_app.selection import mode_of
@@ -129,6 +131,17 @@ def test_a_monitor_that_would_choose_the_worst_is_refused(
     monitor = ["--checkpoint.monitor", f"{PREFIX}{score}"]
     error = refused(capsys, "fit", "--config", str(unlabelled), "--run", "a", *monitor, *others)
     assert message in " ".join(error.split())
+
+
+def test_what_a_score_lacks_is_said(unlabelled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter = tiny.make_segmenter(None)
+    data = CrossDomainDataModule(target="target", classes=segmenter.classes, workers=0)
+    assert set(_lacking(data, segmenter)) == {"class_prior", "augmentation_consistency", "teacher_agreement"}
+    assert "source/val has no labels" in _lacking(data, segmenter)["class_prior"]
+    monkeypatch.setattr(data, "_rank_and_world_size", lambda: (0, 6))  # for five images
+    assert "at least one for each device in target/val" in _lacking(data, segmenter)["snd"]
+    nothing = CrossDomainDataModule(SyntheticStreets(train=1, val=1, test=0), workers=0)
+    assert _lacking(nothing, segmenter)["snd"].endswith("Set data.init_args.target.")
 
 
 def test_labels_tell_the_regret_of_each_score_over_a_resume(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

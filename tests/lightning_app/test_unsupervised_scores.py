@@ -76,6 +76,20 @@ def test_scores_are_those_of_the_formulas() -> None:
     assert scored(images, rows=3) == pytest.approx(scored(images), abs=1e-5), "however the rows come"
 
 
+def test_images_of_a_batch_are_told_one_after_another() -> None:
+    images = [soft(33, 40), soft(33, 40, sharpness=5)]
+    probabilities, scores, sums = (
+        torch.from_numpy(np.stack(images)).float(),
+        UnsupervisedScores(5),
+        ProbabilitySums(33, 40),
+    )
+    for image in probabilities:
+        for part in image[None].split(32, dim=2):
+            sums(part)
+    scores.update(sums, probabilities.argmax(dim=1))
+    assert scores.compute() == scored(images)
+
+
 def test_the_sample_spreads_over_the_image() -> None:
     places = np.stack(np.meshgrid(np.arange(64), np.arange(96), indexing="ij")).astype(float)
     points = sampled(places)

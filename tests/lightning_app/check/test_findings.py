@@ -252,7 +252,8 @@ def test_an_empty_split_of_the_source_is_a_warning(check: Check, roots: Roots) -
         (root / "val.txt").unlink()
     result = check()
     assert gravest(result).what == "source/val is empty: it is left out of the scores."
-    assert "target/val is empty: it is left out of the scores that need labels." in [one.what for one in result.findings]
+    said = [finding.what for finding in result.findings]
+    assert "target/val is empty: it is left out of the scores that need labels." in said
 
 
 def test_an_image_in_two_lists(check: Check, roots: Roots) -> None:
