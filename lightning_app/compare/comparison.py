@@ -209,8 +209,13 @@ def _refuse_different_data(runs: Sequence[Run]) -> None:
 
 
 def _common_stage(runs: Sequence[Run]) -> str:
-    """Returns the first stage that all runs have, else the one that most have."""
-    return max(STAGES, key=lambda stage: sum("mIoU" in run.scores.get(stage, {}).get("target", {}) for run in runs))
+    """Returns the stage whose target mIoU most runs have, the first of several; where none has any, of any scores."""
+
+    def known(stage: str) -> tuple[int, int]:
+        scores = [run.scores.get(stage, {}) for run in runs]
+        return sum("mIoU" in one.get("target", {}) for one in scores), sum(map(bool, scores))
+
+    return max(STAGES, key=known)
 
 
 def _is_fine_tuning_on_all(method: Method) -> bool:

@@ -148,6 +148,8 @@ def test_scores_without_labels_are_none_to_compare_by(tmp_path: Path) -> None:
         source = [line for line in fit.read_text().splitlines() if not line.startswith("target,")]
         fit.write_text("\n".join([*source, "target,unsupervised/snd,4.5"]))
     assert Comparison(read_runs([tmp_path])).stage == "test"
+    # If there are no others, the source's are something.
+    assert Comparison(read_runs([tmp_path / "trained"])).stage == "fit"
 
 
 def test_everything_but_the_config_may_be_missing(tmp_path: Path) -> None:
