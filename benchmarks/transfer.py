@@ -75,18 +75,24 @@ class Settings:
     sources: Path
     folder: Path
 
+    def plain(self) -> dict[str, str]:
+        """Returns the columns that say how a row was made."""
+        return {"steps": f"{self.steps}", "labels": f"{self.labels}", "source_steps": f"{self.source_steps}"}
+
     def of(self, pair: str, seed: int) -> Path:
         """Returns the folder of all that belongs to a pair and a seed."""
-        return self.folder / f"{self.steps}_steps_{self.labels}_labels" / pair / f"seed{seed}"
+        made = f"{self.steps}_steps_{self.labels}_labels_from_{self.source_steps}_steps"
+        return self.folder / made / pair / f"seed{seed}"
 
 
 def read_rows(path: Path, settings: Settings) -> list[dict[str, str]]:
-    """Reads the rows of so many steps and labels; none if there is no file yet."""
+    """Reads the rows that are made so; none if there is no file yet."""
     if not path.is_file():
         return []
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    return [row for row in rows if (row["steps"], row["labels"]) == (f"{settings.steps}", f"{settings.labels}")]
+    made = settings.plain()
+    return [row for row in rows if {name: row[name] for name in made} == made]
 
 
 def candidates(pair: str, settings: Settings) -> dict[str, str]:
@@ -145,7 +151,7 @@ def measure(pair: str, start: str, seed: int, told: dict[str, Any], settings: Se
         )
     return {
         **{"pair": pair, "start": start, "seed": f"{seed}"},
-        **{"steps": f"{settings.steps}", "labels": f"{settings.labels}"},
+        **settings.plain(),
         **{score: f"{told['scores'][score]:.6g}" if score in told["scores"] else "" for score in SCORES},
         **{"target_test_miou": f"{miou:.4f}", "command": f"lightning {shlex.join(fit)}"},
     }
