@@ -47,11 +47,10 @@ from lightning_app.callbacks.transfer_guard import TransferGuard
 from lightning_app.callbacks.validation_panel import ValidationPanel
 from lightning_app.displays.displays import Displays
 from lightning_app.mistakes import explain
-from lightning_app.network import NetworkSpec
 from lightning_app.segmenter import Segmenter
 from lightning_app.source_only_run import SourceOnlyRun, strategies_of
 from lightning_app.swaps import carry_nothing_over
-from lightning_app.weight_files import read_checkpoint
+from lightning_app.weight_files import NetworkCheckpoint, read_checkpoint
 from lightning_app.weights_and_biases import WeightsAndBiases
 
 RUNS = Path("runs")
@@ -161,17 +160,24 @@ class CommandLine(LightningCLI):
         # The checkpoint is enough: no file of weights is opened and no network touched.
         settings.model.encoder_weights = settings.model.init_from = None
         if self.subcommand != "fit":
-            self._take_network(found.spec)
+            self._take_network(found)
 
-    def _take_network(self, spec: NetworkSpec) -> None:
+    def _take_network(self, found: NetworkCheckpoint) -> None:
         """Sets the model to what the checkpoint holds, under any strategy or none."""
-        settings, data = self.settings, self.settings.data.init_args
+        settings, data, spec = self.settings, self.settings.data.init_args, found.spec
         settings.model.strategy = None
         settings.model.architecture, settings.model.encoder = spec.architecture, spec.encoder
         settings.model.options = spec.options
         data.channels = spec.in_channels
         data.classes = data.get("classes") or spec.classes
         self.expected_classes = spec.classes
+        windows = found.meta["windows"]
+        if settings.model.windows is None and windows is not None:
+            # A network that was trained on smaller images would be scored on those of full size.
+            for key, value in windows.items():
+                settings[f"model.windows.{key}"] = value
+            told = ", ".join(f"{key} {value}" for key, value in windows.items())
+            rank_zero_info(f"Windows as in the checkpoint: {told}. Others are set by model.windows.")
 
     def instantiate_trainer(self, **settings: Any) -> Trainer:  # noqa: ANN401 - as Lightning's
         """Makes the trainer with Segue's callbacks; a progress bar of the config takes the place of ours."""

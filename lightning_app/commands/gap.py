@@ -59,7 +59,7 @@ class GapCommandLine(CommandLine):
         self.checkpoint = self._checkpoint_path()
         if self.checkpoint is not None:
             settings.model.encoder_weights = settings.model.init_from = None
-            self._take_network(read_checkpoint(self.checkpoint).spec)
+            self._take_network(read_checkpoint(self.checkpoint))
 
     def after_instantiate_classes(self) -> None:
         """Leaves the classes to be compared network by network."""

@@ -56,19 +56,23 @@ def test_the_whole_way_of_transfer(config: Path) -> None:
     metrics = next((source / "metrics").rglob("metrics.csv")).read_text()
     assert "train/loss/segmentation" in metrics and "val/source/miou" in metrics and "train/lr/encoder" in metrics
 
-    # The same source, adapted with two target labels; best by the target.
+    # The same source, adapted with two target labels, looked at in parts of half the size; best by the target.
     adapt = ["--model.strategy", "FineTune", "--data.init_args.labels", "2", "--checkpoint.monitor", "val/target/miou"]
+    adapt += ["--model.windows.size", "20", "--model.windows.scale", "0.5"]
     start = ["--model.init_from", str(source / "checkpoints/best.ckpt")]
     main(["fit", "--config", str(config), *adapt, "--run", "tuned", *start])
     splits = yaml.safe_load(Path("runs/tuned/splits.yaml").read_text())
     assert len(splits["labelled_target"]) == 2
     assert torch.load("runs/tuned/checkpoints/last.ckpt", weights_only=True)["segue"]["labels_used"] == 2
 
-    # A checkpoint scores the same under the config it was made with and under another.
+    # A checkpoint scores the same under the config it was made with and under another, which has no windows.
     main(["test", "--config", str(config), *adapt, "--ckpt_path", "runs/tuned/checkpoints/last.ckpt"])
     first = scores(Path("runs/tuned/test.csv"))
     main(["test", "--config", str(config), "--ckpt_path", "runs/tuned/checkpoints/last.ckpt"])
     assert scores(Path("runs/tuned/test.csv")) == first
+    whole = ["--model.windows.size", "1000"]
+    main(["test", "--config", str(config), "--ckpt_path", "runs/tuned/checkpoints/last.ckpt", *whole])
+    assert scores(Path("runs/tuned/test.csv")) != first
     assert 0 <= float(first["target", "mIoU"]) <= 1
 
     # Lightning's own way to load what the command line made.
