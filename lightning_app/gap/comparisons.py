@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 Positions = NDArray[np.intp]
 
 
+_TRIES = 8
+"""Groups of unlike sizes by chance make halves of unlike sizes: of so many halvings the most even one counts."""
+
+
 class Comparison(NamedTuple):
     """Three sets of as many images each, as positions in their domain.
 
@@ -24,7 +28,7 @@ class Comparison(NamedTuple):
 
 
 def draw_comparisons(source: Sequence[str], target: Sequence[str], count: int, seed: int) -> list[Comparison]:
-    """Draws random halves of the source and, for each, as many target images.
+    """Draws random halves of the source and, for each, as many target images: the same number in all comparisons.
 
     Distances of samples shrink with their size, so gap and floor are only comparable at the same one. Two equal domains
     are drawn alike, and never is a target image compared with the source image at its own position: the gap then is
@@ -40,9 +44,9 @@ def draw_comparisons(source: Sequence[str], target: Sequence[str], count: int, s
     for number in range(count):
         first, second = _halves(source, np.random.default_rng([seed, number]))
         near, far = _halves(target, np.random.default_rng([seed, number]))
-        size = min(len(first), len(second), len(target))
-        found.append(Comparison(first[:size], second[:size], np.concatenate([far, near])[:size]))
-    return found
+        found.append(Comparison(first, second, np.concatenate([far, near])))
+    size = min(len(positions) for comparison in found for positions in comparison)
+    return [Comparison(*(positions[:size] for positions in comparison)) for comparison in found]
 
 
 def _halves(groups: Sequence[str], generator: np.random.Generator) -> tuple[Positions, Positions]:
@@ -50,7 +54,12 @@ def _halves(groups: Sequence[str], generator: np.random.Generator) -> tuple[Posi
     for position, group in enumerate(groups):
         members.setdefault(group, []).append(position)
     together = list(members.values()) if len(members) > 1 else [[position] for position in range(len(groups))]
+    first, second = max((_dealt(together, generator) for _ in range(_TRIES)), key=lambda sides: min(map(len, sides)))
+    return np.array(first, np.intp), np.array(second, np.intp)
+
+
+def _dealt(together: Sequence[list[int]], generator: np.random.Generator) -> tuple[list[int], list[int]]:
     sides: tuple[list[int], list[int]] = ([], [])
     for index in generator.permutation(len(together)):
         min(sides, key=len).extend(together[index])
-    return np.array(sides[0], np.intp), np.array(sides[1], np.intp)
+    return sides

@@ -209,6 +209,13 @@ def test_groups_stay_together() -> None:
         assert (len(first), len(second), len(target)) == (2, 2, 2) and not set(first) & set(second)
 
 
+def test_all_comparisons_are_of_one_size_and_none_of_a_single_image_by_chance() -> None:
+    groups = ["drive"] * 10 + ["b", "c"]  # dealt b, c, drive they would be 1 and 11
+    sizes = {tuple(map(len, one)) for one in draw_comparisons(groups, ["e"] * 9, 20, 0)}
+    assert sizes == {(2, 2, 2)}
+    assert len({len(one.first) for one in draw_comparisons(["a"] * 4 + ["b"] * 3 + ["c"] * 5, ["e"] * 9, 9, 0)}) == 1
+
+
 def test_colours_are_lab() -> None:
     rgb = np.random.default_rng(0).random((200, 3)).astype(np.float32)
     linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
