@@ -48,7 +48,8 @@ def advice(result: GapResult, before: GapResult | None = None) -> str:
             "ClassMix."
         )
     if not sentences:
-        largest = max(result.measures, key=lambda one: float("inf") if one.ratio is None else one.ratio)
+        found = [one for one in result.measures if one.gap > 0] or result.measures
+        largest = max(found, key=lambda one: float("inf") if one.ratio is None else one.ratio)
         if largest.is_high:
             sentences.append(
                 f"The domains differ by more than chance ({largest.name}, {largest.place}: {times(largest)} the spread "

@@ -46,8 +46,8 @@ class Measure:
 
     @property
     def is_high(self) -> bool:
-        """Whether the gap is at least twice the floor."""
-        return self.ratio is None or self.ratio >= 2
+        """Whether the gap is at least twice the floor; never where the estimates are below 0, which is no gap."""
+        return self.gap > 0 and (self.ratio is None or self.ratio >= 2)
 
 
 def _size(values: Sequence[float]) -> float:

@@ -123,6 +123,11 @@ def result(**measures: tuple[float, float]) -> GapResult:
         ({"spectrum": (0.1, 0.1), "apart": (1.5, 0.1)}, "ClassMix", "1.5, 15.0×"),
         ({"spectrum": (0.1, 0.1), "apart": (0.15, 0.1)}, "plain training on the source is enough", "1.5×"),
         ({"spectrum": (0.3, 0.1), "apart": (0.5, 0.3)}, "train on the source alone first", "3.0×"),
+        (
+            {"spectrum": (0.1, 0.1), "apart": (-0.5, 0.1)},
+            "plain training on the source is enough",
+            "spectrum, image: 1.0×",
+        ),
     ],
 )
 def test_advice_follows_the_rules(measures: dict[str, tuple[float, float]], advised: str, number: str) -> None:

@@ -151,5 +151,7 @@ def test_a_ratio_is_of_root_mean_squares() -> None:
     assert measure.ratio == pytest.approx(np.sqrt(17))
     assert Measure("MMD²", "stage 1", [-0.2, 0.1], [0.1, -0.2]).ratio == pytest.approx(1)
     assert Measure("MMD²", "stage 1", [-0.2, 0.1], [0.1, -0.2]).gap == 0
+    below = Measure("MMD²", "stage 1", [-3.0, -5.0], [-1.0, 1.0])
+    assert below.ratio == pytest.approx(np.sqrt(17)) and below.gap == 0 and not below.is_high
     assert Measure("labels", "true", [0.0], [0.0]).ratio == 1
     assert Measure("labels", "true", [0.1], [0.0]).ratio is None
