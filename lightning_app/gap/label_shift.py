@@ -21,8 +21,11 @@ def corrected_histogram(confusion: Tensor, predicted: Tensor) -> Tensor:
         predicted: (C,) pixels of the target by prediction.
 
     Returns:
-        (C,) float64 with a sum of 1; 0 for classes that the source has not.
+        (C,) float64 with a sum of 1, 0 for classes that the source has not; all 0 if the source's predictions explain
+        none of the target's.
     """
+    if not confusion.sum():
+        return torch.zeros(len(confusion), dtype=torch.float64)
     joint = (confusion.double() / confusion.sum()).numpy()
     wanted = (predicted.double() / predicted.sum()).numpy()
     weights, _ = nnls(joint, wanted)

@@ -190,9 +190,12 @@ class Measurement:
         for row in range(len(self._label_comparisons)):
             first = source["mask"][2 * row]
             seen, other = target[known][row], source[known][2 * row + 1]
-            if first.sum() and seen.sum() and other.sum():
-                gaps.append(float(jensen_shannon(first, of_target(2 * row, seen))))
-                floors.append(float(jensen_shannon(first, of_target(2 * row, other))))
+            if not (first.sum() and seen.sum() and other.sum()):
+                continue
+            seen, other = of_target(2 * row, seen), of_target(2 * row, other)
+            if seen.sum() and other.sum():
+                gaps.append(float(jensen_shannon(first, seen)))
+                floors.append(float(jensen_shannon(first, other)))
         return Measure(what, place, gaps, floors) if gaps else None
 
     def _class(self, class_id: int, name: str) -> ClassGap:

@@ -122,10 +122,12 @@ class Sampling:
         return not any(self.labelled["target"])
 
     def _compared_by_labels(self, role: DomainName) -> Positions:
-        count = len(self.names[role])
-        if self._is_predicted:
-            return np.unique(np.linspace(0, count - 1, min(count, PREDICTED)).round().astype(np.intp))
-        return np.flatnonzero(self.labelled["target"]) if role == "target" else np.arange(count)
+        labelled = np.flatnonzero(self.labelled[role])
+        # Source images without a mask are of no use, and there may be few with one.
+        found = labelled if len(labelled) else np.arange(len(self.names[role]))
+        if not self._is_predicted:
+            return found
+        return found[np.linspace(0, len(found) - 1, min(len(found), PREDICTED)).round().astype(np.intp)]
 
     def _may_read(self, role: DomainName) -> list[bool]:
         """Tells of each image whether it has a mask that may be read: of target training images, those given."""

@@ -134,7 +134,13 @@ class Survey:
                 )
                 return
             result.histograms = {**result.histograms, "target, predicted": _shares(target["prediction"][-1])}
-        result.measures += measurement.labels()
+        measures = measurement.labels()
+        result.measures += measures
+        if not measures:
+            result.missing.append(
+                "Labels and classes are not compared: in no comparison both halves of the source and the target have "
+                "labelled pixels."
+            )
 
 
 def class_note() -> str:

@@ -145,6 +145,12 @@ def test_bbse_finds_the_prior_that_predictions_hide() -> None:
     assert not np.allclose((predicted / predicted.sum()).numpy(), target.numpy(), atol=0.05)
 
 
+def test_bbse_knows_nothing_where_the_source_explains_no_prediction() -> None:
+    only_first = torch.tensor([[5, 1], [0, 0]])
+    assert corrected_histogram(only_first, torch.tensor([0, 7])).tolist() == [0, 0]
+    assert corrected_histogram(torch.zeros(2, 2), torch.tensor([0, 7])).tolist() == [0, 0]
+
+
 def test_a_ratio_is_of_root_mean_squares() -> None:
     measure = Measure("MMD²", "stage 1", [3.0, 5.0], [-1.0, 1.0])
     assert (measure.gap, measure.floor) == (4, 1)

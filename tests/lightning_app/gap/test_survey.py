@@ -216,6 +216,20 @@ def test_all_comparisons_are_of_one_size_and_none_of_a_single_image_by_chance() 
     assert len({len(one.first) for one in draw_comparisons(["a"] * 4 + ["b"] * 3 + ["c"] * 5, ["e"] * 9, 9, 0)}) == 1
 
 
+def test_a_source_with_few_masks_is_predicted_where_it_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightning_app.gap.sampling.PREDICTED", 2)
+    roots = [write(tmp_path / f"{seed}", noise(6, seed)) for seed in range(2)]
+    for name in ("image_0", "image_2", "image_4", "image_5"):
+        (roots[0] / f"masks/{name}.png").unlink()
+    result, _ = look(roots[0], roots[1], network(ByBrightness), is_trained=True)
+    assert result.find("labels", "predicted") is not None
+    (roots[0] / "masks/image_3.png").unlink()
+    alone, _ = look(roots[0], roots[1], network(ByBrightness), is_trained=True)
+    assert alone.find("labels") is None and "in no comparison" in " ".join(alone.missing)
+
+
 def test_colours_are_lab() -> None:
     rgb = np.random.default_rng(0).random((200, 3)).astype(np.float32)
     linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
