@@ -41,8 +41,12 @@ class Kernel:
         return self._mean(first, first) + self._mean(second, second) - 2 * self._mean(first, second)
 
     def witness(self, first: Tensor, second: Tensor) -> Tensor:
-        """Returns for each observation how much more it is like the first sample than like the second, (N,)."""
-        shares = [self._values @ chosen / (self._pairs @ chosen) for chosen in (first.double(), second.double())]
+        """Returns for each observation how much more it is like the first sample than like the second, (N,).
+
+        The only cluster of a sample is like no other of it: its likeness to its own sample is 0.
+        """
+        chosen = (first.double(), second.double())
+        shares = [self._values @ sample / (self._pairs @ sample).clamp_min(1) for sample in chosen]
         return shares[0] - shares[1]
 
     def p_value(self, is_target: Sequence[bool], groups: Sequence[object], count: int, seed: int) -> float:

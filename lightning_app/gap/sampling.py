@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import MofNCompleteColumn, Progress, TimeRemainingColumn
 
 from datamodules import CrossDomainDataModule
@@ -18,6 +19,7 @@ from lightning_app.gap.observer import Observer
 from lightning_app.gap.options import GapOptions
 from lightning_app.gap.set_sums import SetSums
 from lightning_app.pixel_reservoir import PixelReservoir
+from lightning_app.writing import printable
 
 COMPARISONS = 10
 """So many times the source is halved."""
@@ -74,7 +76,8 @@ class Sampling:
         samples = {role: self._empty(role) for role in self.names}
         columns = (*Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task(what, total=sum(map(len, self.names.values())))
+            # A path may hold brackets that are no markup, and bytes that are no text.
+            task = progress.add_task(escape(printable(what)), total=sum(map(len, self.names.values())))
             for role, sample in samples.items():
                 for index, batch in self._batches(role):
                     observer.look(sample, index, batch)

@@ -216,6 +216,19 @@ def test_all_comparisons_are_of_one_size_and_none_of_a_single_image_by_chance() 
     assert len({len(one.first) for one in draw_comparisons(["a"] * 4 + ["b"] * 3 + ["c"] * 5, ["e"] * 9, 9, 0)}) == 1
 
 
+def test_a_single_grey_target_image_through_a_network_whose_path_looks_like_markup(tmp_path: Path) -> None:
+    roots = [write(tmp_path / f"{seed}", noise(3 - 2 * seed, seed)) for seed in range(2)]
+    data = CrossDomainDataModule(str(roots[0]), str(roots[1]), classes=CLASSES, workers=0, channels=1)
+    console = Console(file=StringIO(), force_terminal=True)
+    survey = Survey(data, GapOptions(), None, torch.device("cpu"), console)
+    torch.manual_seed(0)
+    options = {"encoder_depth": 3, "decoder_channels": [8, 8, 8]}
+    model = SegmentationNetwork(NetworkSpec("Unet", "tu-test_resnet", CLASSES, 1, options))
+    result, shown = survey.look(model, "runs/[/b]/last.ckpt", False)
+    assert result.compared == 1
+    assert np.isfinite([image.likeness for images in shown.values() for image in images]).all()
+
+
 def test_a_source_with_few_masks_is_predicted_where_it_has_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
