@@ -95,14 +95,13 @@ class GapCommandLine(CommandLine):
             )
         console, report = Console(), self._report_path()
         written = [report, report.with_suffix(".json")]
-        _make_room(written)
         # Before minutes of measuring, both networks are known to fit.
         before = None if self.options.before is None else self._load(self.options.before, datamodule)
         network = model.network if self.checkpoint is None else self._load(self.checkpoint, datamodule)
-        device = self.trainer.strategy.root_device
+        survey = Survey(datamodule, self.options, model.windows, self.trainer.strategy.root_device, console)
+        _make_room(written)
         try:
             with torch.no_grad():
-                survey = Survey(datamodule, self.options, model.windows, device, console)
                 result, images = survey.look(network, self._name_of_network(), self._is_trained())
                 earlier = None
                 if before is not None:

@@ -1,6 +1,7 @@
 """What is measured, and where its report goes."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from datamodules.domain import Split
 
@@ -21,7 +22,7 @@ class GapOptions:
             it, or else in ``runs``.
 
     Raises:
-        ValueError: if a number is out of bounds.
+        ValueError: if a number is out of bounds, or the report would be written over by its JSON file.
     """
 
     split: Split = "train"
@@ -36,3 +37,7 @@ class GapOptions:
             raise ValueError(f"gap.images is {self.images}; it is from 2 to {_MOST_IMAGES}, since pairs are compared.")
         if self.pixels < 2:
             raise ValueError(f"gap.pixels is {self.pixels}; it is at least 2.")
+        if self.report is not None and Path(self.report).suffix.lower() == ".json":
+            raise ValueError(
+                f"gap.report is {self.report}; it is the HTML file, beside which the JSON file is written."
+            )

@@ -91,12 +91,17 @@ def test_before_and_after(config: Path, trained: Path, capsys: pytest.CaptureFix
         (["--data.target.init_args.test", "0", "--gap.split", "test"], "target/test has no image"),
         (["--gap.before", "none.ckpt"], "none.ckpt"),
         (["--data.target", "null"], "there is no target: set data.target"),
+        (["--gap.report", "gap.json"], "it is the HTML file"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(
     options: list[str], told: str, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    earlier = Path("runs/gap.html")
+    earlier.parent.mkdir()
+    earlier.write_text("an earlier report")
     assert told in refused(capsys, "gap", "--config", str(config), *options)
+    assert earlier.read_text() == "an earlier report"
 
 
 @pytest.mark.parametrize("options", [{"images": 1}, {"images": 2001}, {"pixels": 1}])
