@@ -213,15 +213,16 @@ def to_device_values(batch: DomainBatch) -> DomainBatch:
         A new batch; its images are (B, C, H, W) float32 and its mask (B, H, W) int64.
     """
     converted = batch.copy()
-    converted["image"] = _to_float(batch["image"])
+    converted["image"] = to_values(batch["image"])
     if "strong" in batch:
-        converted["strong"] = _to_float(batch["strong"])
+        converted["strong"] = to_values(batch["strong"])
     if "mask" in batch:
         converted["mask"] = batch["mask"].long()
     return converted
 
 
-def _to_float(image: Tensor) -> Tensor:
+def to_values(image: Tensor) -> Tensor:
+    """Makes float32 in [0, 1] of uint8 or of floats."""
     # Under true half precision Lightning has made floats half, whatever the workers handed over.
     return image.float().div_(255) if image.dtype == torch.uint8 else image.float()
 

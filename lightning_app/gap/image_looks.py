@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from datamodules.dataset import to_values
+
 _SIDE = 64
 HIGHEST_FREQUENCY = 5
 """In cycles an image: the square of frequencies that FourierStyle exchanges with a beta of up to 0.08."""
@@ -30,18 +32,26 @@ def low_spectrum(image: Tensor) -> Tensor:
     """Returns log |F| of the lowest frequencies of each channel, in nats.
 
     F is the Fourier transform of the image scaled to 64 × 64 pixels, divided by the number of pixels, so that images of
-    all sizes compare: frequencies count in cycles an image, as in FourierStyle. An amplitude that no pixel value could
-    show (below 1/255 of one cell) counts as that.
+    all sizes compare: frequencies count in cycles an image, as in FourierStyle. An amplitude below that of noise whose
+    standard deviation is one of 255 grey levels counts as that.
 
     Args:
-        image: (1, C, H, W) float in [0, 1].
+        image: (1, C, H, W) uint8, or float in [0, 1].
 
     Returns:
         (C · 11 · 6,) float32: the square from −5 to 5 cycles, of which one half mirrors the other.
     """
-    small = functional.interpolate(image.float(), (_SIDE, _SIDE), mode="bilinear", align_corners=False, antialias=True)
+    size = (_SIDE, _SIDE)
+    # Channel by channel: only one at a time is held as floats.
+    small = torch.cat(
+        [
+            functional.interpolate(to_values(one), size, mode="bilinear", align_corners=False, antialias=True)
+            for one in torch.split(image, 1, dim=1)
+        ],
+        dim=1,
+    )
     amplitudes = torch.fft.rfft2(small, norm="forward").abs()
     rows = [*range(HIGHEST_FREQUENCY + 1), *range(-HIGHEST_FREQUENCY, 0)]
     low = amplitudes[..., rows, : HIGHEST_FREQUENCY + 1]
-    logarithms: Tensor = low.clamp_min(1 / (255 * _SIDE)).log().flatten().cpu()
+    logarithms: Tensor = low.clamp_min(1 / (255 * _SIDE)).log().flatten()
     return logarithms

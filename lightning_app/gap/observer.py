@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from datamodules.batch import IGNORE, DomainBatch
-from datamodules.dataset import to_device_values
+from datamodules.dataset import to_values
 from lightning_app.gap.distances import directions
 from lightning_app.gap.domain_sample import DomainSample
 from lightning_app.gap.image_looks import colours, low_spectrum
@@ -88,17 +88,18 @@ class Observer:
         """
         # By position and not by name: two equal domains are to give equal samples.
         generator = np.random.default_rng([self._seed, index])
-        batch = to_device_values({**batch, "image": batch["image"].to(self._device)})
-        image, mask = batch["image"], batch["mask"].to(self._device) if "mask" in batch else None
-        sample.keep("colours", index, colours(_some_pixels(image, generator)))
-        sample.keep("spectra", index, low_spectrum(image))
-        if mask is not None:
-            sample.labels.add("mask", index, _counted(mask, self._classes))
-        places = list(window_places(image.shape[-2], image.shape[-1], self._windows))
+        # The whole stays as it was read, on the CPU: as floats it would be four times as large.
+        whole, whole_mask = batch["image"], batch.get("mask")
+        sample.keep("colours", index, colours(_some_pixels(whole, generator)))
+        sample.keep("spectra", index, low_spectrum(whole))
+        if whole_mask is not None:
+            sample.labels.add("mask", index, _counted(whole_mask, self._classes))
+        places = list(window_places(whole.shape[-2], whole.shape[-1], self._windows))
         rows, columns = places[generator.integers(len(places))]
-        image = scaled(image[..., rows, columns], self._windows)
-        if mask is not None:
-            mask = _resized(mask[..., rows, columns], image)
+        image = scaled(to_values(whole[..., rows, columns].to(self._device)), self._windows)
+        mask = None
+        if whole_mask is not None:
+            mask = _resized(whole_mask[..., rows, columns].to(self._device).long(), image)
         maps, prediction = self._pass(image, self._predicts and sample.predicted[index])
         moments = self.watch.take()
         if moments is not None:
@@ -171,7 +172,7 @@ def _projection(channels: int, seed: int, device: torch.device) -> Tensor | None
 def _some_pixels(image: Tensor, generator: np.random.Generator) -> Tensor:
     pixels = image[0].flatten(1)
     places = torch.from_numpy(generator.integers(pixels.shape[1], size=COLOURS))
-    return pixels[:, places.to(image.device)].T.float().cpu()
+    return to_values(pixels[:, places].T)
 
 
 def _resized(mask: Tensor, image: Tensor) -> Tensor:
@@ -182,4 +183,5 @@ def _resized(mask: Tensor, image: Tensor) -> Tensor:
 
 
 def _counted(labels: Tensor, classes: int) -> Tensor:
-    return torch.bincount(labels[labels != IGNORE].flatten(), minlength=classes)
+    # The last bin is of what is ignored: to leave it out beforehand would copy a mask that may be large.
+    return torch.bincount(labels.flatten(), minlength=IGNORE + 1)[:classes]

@@ -260,5 +260,7 @@ def test_the_spectrum_is_numpys_and_that_of_half_the_light_is_a_half() -> None:
     wanted = [log_amplitudes[row, column] for row in (*range(6), *range(-5, 0)) for column in range(6)]
     found = low_spectrum(torch.from_numpy(image)[None, None])
     assert found.numpy() == pytest.approx(wanted, abs=1e-3)
+    grey_levels = torch.from_numpy((image * 255).astype(np.uint8)).expand(1, 2, 64, 64)
+    assert low_spectrum(grey_levels).tolist() == low_spectrum(grey_levels.float() / 255).tolist()
     large = torch.from_numpy(np.kron(image[::4, ::4], np.ones((16, 16), np.float32)))[None, None]
     assert (low_spectrum(large) - low_spectrum(large / 2)).numpy() == pytest.approx(np.log(2), abs=1e-4)
