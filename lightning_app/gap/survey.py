@@ -81,7 +81,13 @@ class Survey:
             if not result.find("proxy A-distance"):
                 result.missing.append(
                     "Proxy A-distance and MMD² are left out: each side of a comparison has a single image, and both "
-                    "need two. Four source images and two target images are enough."
+                    "need two. Enough are two target images, and four of the source that its groups let fall in halves."
+                )
+            distance = result.find("MMD²")
+            if distance is not None and distance.p_value is None:
+                result.missing.append(
+                    "p is left out: so few images, or groups of them, can be dealt to the domains in too few ways for "
+                    "chance to be unlikely."
                 )
             if result.find("labels") and "mask" in source.labels:
                 result.classes = measurement.classes(self.data.classes)

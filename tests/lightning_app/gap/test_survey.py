@@ -243,6 +243,14 @@ def test_a_source_with_few_masks_is_predicted_where_it_has_them(
     assert alone.find("labels") is None and "in no comparison" in " ".join(alone.missing)
 
 
+def test_there_is_no_p_where_groups_can_be_dealt_in_a_few_ways(tmp_path: Path) -> None:
+    roots = [write(tmp_path / f"{seed}", noise(4, seed, low=150 * seed)) for seed in range(2)]
+    result, _ = look(roots[0], roots[1], network(), group="(image)")
+    distance = result.find("MMD²")
+    assert distance is not None and distance.p_value is None and "p is left out" in " ".join(result.missing)
+    assert (distance.ratio or 0) > 2
+
+
 def test_colours_are_lab() -> None:
     rgb = np.random.default_rng(0).random((200, 3)).astype(np.float32)
     linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
