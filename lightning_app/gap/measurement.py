@@ -58,8 +58,9 @@ class Measurement:
 
     def image_space(self) -> list[Measure]:
         """Returns the distances of colours and of spectra."""
+        name = "colour" if self.source["colours"].shape[-1] == 3 else "pixel values"
         return [
-            self._measure("colour", "image", "colours", lambda a, b: float(wasserstein(*_flat(a, b)).mean())),
+            self._measure(name, "image", "colours", lambda a, b: float(wasserstein(*_flat(a, b)).mean())),
             self._measure("spectrum", "image", "spectra", _spectrum_distance),
         ]
 

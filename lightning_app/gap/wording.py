@@ -4,6 +4,7 @@ from lightning_app.gap.measure import Measure
 
 UNITS = {
     "colour": "ΔE",
+    "pixel values": "% of the range",
     "spectrum": "nats",
     "proxy A-distance": "0 to 2",
     "BatchNorm statistics": "nats a channel",
