@@ -87,6 +87,7 @@ class Sampling:
     def _batches(self, role: DomainName) -> Iterator[tuple[int, DomainBatch]]:
         """Yields the images one by one with their positions, those with a mask first."""
         side, data = self._data.sides[role], self._data
+        side.say_conversion(self.names[role], data.channels)
         for with_mask in (True, False):
             positions = [index for index, labelled in enumerate(self.labelled[role]) if labelled == with_mask]
             if not positions:
@@ -139,6 +140,8 @@ class Sampling:
         if role == "target" and self._options.split == "train":
             given = set(self._data.labelled_names)
             return [name in given and name not in lacking for name in names]
+        if len(lacking) < len(names):
+            domain.check_masks()
         return [name not in lacking for name in names]
 
     def _groups(self, role: DomainName) -> list[str]:

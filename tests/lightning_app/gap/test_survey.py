@@ -224,7 +224,8 @@ def test_a_single_grey_target_image_through_a_network_whose_path_looks_like_mark
     torch.manual_seed(0)
     options = {"encoder_depth": 3, "decoder_channels": [8, 8, 8]}
     model = SegmentationNetwork(NetworkSpec("Unet", "tu-test_resnet", CLASSES, 1, options))
-    result, shown = survey.look(model, "runs/[/b]/last.ckpt", False)
+    with pytest.warns(UserWarning, match="converted to grey"):
+        result, shown = survey.look(model, "runs/[/b]/last.ckpt", False)
     assert result.compared == 1 and result.find("colour") is None and result.find("pixel values") is not None
     assert np.isfinite([image.likeness for images in shown.values() for image in images]).all()
 
@@ -241,6 +242,9 @@ def test_a_source_with_few_masks_is_predicted_where_it_has_them(
     (roots[0] / "masks/image_3.png").unlink()
     alone, _ = look(roots[0], roots[1], network(ByBrightness), is_trained=True)
     assert alone.find("labels") is None and "in no comparison" in " ".join(alone.missing)
+    (roots[0] / "masks/nobody.png").write_bytes(b"no mask")
+    with pytest.raises(ValueError, match="masks without an image"):
+        look(roots[0], roots[1], network())
 
 
 def test_there_is_no_p_where_groups_can_be_dealt_in_a_few_ways(tmp_path: Path) -> None:
