@@ -56,6 +56,15 @@ class ByBrightness(SegmentationNetwork):
         return torch.stack([-(brightness * 255 // 86 - one).abs() for one in range(3)], dim=1)
 
 
+class TakesDarkSkyForRoad(ByBrightness):
+    """A network that errs, in the darker half of the sky."""
+
+    def decode(self, features: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        logits = super().decode(features, size)
+        logits[:, 1] -= 9 * (features[0][:, 0, : size[0], : size[1]] < 0)  # the image, normalised
+        return logits
+
+
 def network(kind: type[SegmentationNetwork] = SegmentationNetwork, architecture: str = "Unet") -> SegmentationNetwork:
     torch.manual_seed(0)
     options = {"encoder_depth": 3, "decoder_channels": [8, 8, 8]} if architecture == "Unet" else {}
@@ -162,6 +171,15 @@ def test_labels_and_classes_by_predictions_and_by_masks(tmp_path: Path) -> None:
     by_class = {one.name: one for one in given.classes}
     assert by_class["car"].pixels[1] < 50 and by_class["car"].measure is None
     assert by_class["road"].measure is not None and "target pixels by masks" in given.class_place
+
+
+def test_what_a_network_mistakes_in_the_source_counts_to_the_floor(tmp_path: Path) -> None:
+    roots = [write(tmp_path / f"{seed}", noise(16, seed)) for seed in range(2)]
+    result, _ = look(roots[0], roots[1], network(TakesDarkSkyForRoad), is_trained=True)
+    predicted, corrected = result.find("labels", "predicted"), result.find("labels", "BBSE")
+    assert predicted is not None and predicted.floor > 0.02
+    assert predicted.ratio == pytest.approx(1, abs=0.3)
+    assert corrected is not None and corrected.gap < predicted.gap / 4  # its mistakes are the same in both
 
 
 def test_the_class_that_looks_otherwise_is_told(tmp_path: Path) -> None:
