@@ -11,6 +11,9 @@ from torch.nn import functional
 SOURCE, TARGET = 0.0, 1.0
 """The labels of the domains."""
 
+WIDTHS = (64, 128, 256, 512)
+"""Channels of the hidden layers of a discriminator of outputs."""
+
 DomainLoss = Literal["vanilla", "least_squares"]
 """How answers are judged: by binary cross-entropy, or by the squared distance to the label (LS-GAN)."""
 
@@ -29,9 +32,9 @@ class OutputDiscriminator(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        for before, after in pairwise([channels, 64, 128, 256, 512]):
+        for before, after in pairwise([channels, *WIDTHS]):
             layers += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
-        self.layers = nn.Sequential(*layers, nn.Conv2d(512, 1, 4, stride=2, padding=1))
+        self.layers = nn.Sequential(*layers, nn.Conv2d(WIDTHS[-1], 1, 4, stride=2, padding=1))
 
     def forward(self, maps: Tensor) -> Tensor:
         """Returns one answer a place.

@@ -1,5 +1,6 @@
 """What every strategy keeps to, over the tiny configs of ``tests/conf``."""
 
+from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ from lightning_app.commands.strategies import methods
 from lightning_app.optimization import check_groups
 from lightning_app.segmenter import Segmenter
 from strategies import SourceOnly
+from strategies.components import discriminator
 
 STEPS = 5
 EPOCH = 3
@@ -72,6 +74,14 @@ class Run:
     segmenter: Segmenter
     start: dict[str, Tensor]
     folder: Path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def narrow() -> Iterator[None]:
+    """Makes discriminators narrow: at their full width they are most of what these tests compute."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(discriminator, "WIDTHS", (4, 8, 8, 8))
+        yield
 
 
 @pytest.fixture(scope="module", params=NAMES)
