@@ -1,9 +1,6 @@
 """``lightning check``: what is wrong with a run, and what it will take, before a night is spent on it."""
 
-import shlex
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -11,7 +8,6 @@ from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser
 from rich.console import Console
 
-from datamodules import CrossDomainDataModule
 from lightning_app.check.check_trainer import CheckTrainer
 from lightning_app.check.finding import Finding
 from lightning_app.check.html_report import write_report
@@ -20,29 +16,17 @@ from lightning_app.check.options import CheckOptions
 from lightning_app.check.result import CheckResult
 from lightning_app.check.terminal import print_report
 from lightning_app.check.trial import make_trainer, try_steps
-from lightning_app.command_line import RUNS, CommandLine, named_run, run
+from lightning_app.command_line import run
 from lightning_app.mistakes import explain
+from lightning_app.report_command_line import ReportCommandLine, make_room
 from lightning_app.segmenter import Segmenter
 
 
-class CheckCommandLine(CommandLine):
-    """The command line of ``fit`` with ``--check.…``, for a command that checks the run in place of training."""
+class CheckCommandLine(ReportCommandLine):
+    """The command line of ``fit`` with ``--check.…``."""
 
-    def __init__(
-        self,
-        model_class: type[Segmenter],
-        datamodule_class: type[LightningDataModule],
-        args: Sequence[str],
-        **settings: Any,  # noqa: ANN401 - as of LightningCLI
-    ) -> None:
-        self.typed = f"lightning {shlex.join(args)}"
-        settings["trainer_class"] = CheckTrainer
-        super().__init__(model_class, datamodule_class, args=list(args), **settings)
-
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """Returns the one command."""
-        return {"check": set()}
+    command_name = "check"
+    trainer_type = CheckTrainer
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the options of the check to those of ``fit``."""
@@ -50,14 +34,9 @@ class CheckCommandLine(CommandLine):
         parser.add_class_arguments(CheckOptions, "check", as_group=False)
 
     def before_instantiate_classes(self) -> None:
-        """Takes what belongs to a whole run out: nothing is logged, resumed or written but the report."""
-        settings = self.settings
-        self.options = CheckOptions(**settings.check)
-        settings.model.seed = settings.data.init_args.seed = int(settings.seed_everything)
-        settings.trainer.logger, settings.trainer.callbacks = False, None
-
-    def after_instantiate_classes(self) -> None:
-        """Has nothing to compare: no checkpoint is read."""
+        """Takes the options; a checkpoint is not read."""
+        super().before_instantiate_classes()
+        self.options = CheckOptions(**self.settings.check)
 
     def instantiate_trainer(self, **settings: Any) -> CheckTrainer:  # noqa: ANN401 - as Lightning's
         """Makes the trainer of a few steps.
@@ -80,14 +59,11 @@ class CheckCommandLine(CommandLine):
             SystemExit: with 1 if there are errors.
             ValueError: if the data module is none of Segue's.
         """
-        if not isinstance(datamodule, CrossDomainDataModule):
-            raise ValueError(
-                f"check reads the domains of a CrossDomainDataModule, but data is a {type(datamodule).__name__}."
-            )
-        console, report = Console(), self._report_path()
-        _make_room(report)
+        data = self.domains(datamodule)
+        console, report = Console(), self.report_path(self.options.report, ".html")
+        make_room([report], "--check.report")
         try:
-            result = inspect_data(datamodule, model.strategy, self.options, console)
+            result = inspect_data(data, model.strategy, self.options, console)
             self._try_steps(result, model, console)
         except KeyboardInterrupt:
             console.print("stopped; there is no report.")
@@ -113,12 +89,6 @@ class CheckCommandLine(CommandLine):
                     result.no_estimate = "the run stops."
                     result.findings.append(_stopped(error))
 
-    def _report_path(self) -> Path:
-        if self.options.report is not None:
-            return Path(self.options.report)
-        run = self.settings.run
-        return (RUNS if run is None else named_run(run)) / "check.html"
-
 
 def main(args: Sequence[str]) -> None:
     """Checks a run.
@@ -130,19 +100,6 @@ def main(args: Sequence[str]) -> None:
         SystemExit: with 1 if something must be mended, with 2 after a mistake in the arguments.
     """
     run(args, CheckCommandLine)
-
-
-def _make_room(report: Path) -> None:
-    """Takes an older report away and tries the folder: not after everything has been read."""
-    try:
-        report.parent.mkdir(parents=True, exist_ok=True)
-        report.unlink(missing_ok=True)
-        with tempfile.TemporaryFile(dir=report.parent):
-            pass
-    except OSError as error:
-        raise OSError(
-            f"The report {report} cannot be written: {error.strerror}. Name another file by --check.report."
-        ) from error
 
 
 def _stopped(error: Exception) -> Finding:

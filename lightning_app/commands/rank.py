@@ -1,15 +1,12 @@
 """``lightning rank``: which network transfers best to the target, told from a few labels without training."""
 
 import math
-import shlex
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
-from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser
 from rich.console import Console
@@ -18,7 +15,7 @@ from rich.text import Text
 
 from datamodules import CrossDomainDataModule
 from datamodules.batch import DomainBatch
-from lightning_app.command_line import RUNS, CommandLine, named_run, run
+from lightning_app.command_line import RUNS, named_run, run
 from lightning_app.compare.run import dotted
 from lightning_app.network import NetworkSpec
 from lightning_app.pixel_reservoir import PixelReservoir
@@ -31,28 +28,16 @@ from lightning_app.rank.report import Report
 from lightning_app.rank.results import read_results
 from lightning_app.rank.scores import score
 from lightning_app.rank.titles import titles
+from lightning_app.report_command_line import ReportCommandLine
 from lightning_app.segmenter import Segmenter
 from lightning_app.writing import printable
 
 
-class RankCommandLine(CommandLine):
-    """The command line of ``fit`` with ``--candidates``, for a command that ranks them in place of training."""
+class RankCommandLine(ReportCommandLine):
+    """The command line of ``fit`` with ``--candidates``."""
 
-    def __init__(
-        self,
-        model_class: type[Segmenter],
-        datamodule_class: type[LightningDataModule],
-        args: Sequence[str],
-        **settings: Any,  # noqa: ANN401 - as of LightningCLI
-    ) -> None:
-        self.typed = f"lightning {shlex.join(args)}"
-        settings["trainer_class"] = RankTrainer
-        super().__init__(model_class, datamodule_class, args=list(args), **settings)
-
-    @staticmethod
-    def subcommands() -> dict[str, set[str]]:
-        """Returns the one command."""
-        return {"rank": set()}
+    command_name = "rank"
+    trainer_type = RankTrainer
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Adds the options of the ranking to those of ``fit``."""
@@ -86,34 +71,12 @@ class RankCommandLine(CommandLine):
     def before_instantiate_classes(self) -> None:
         """Takes what belongs to a training out: the candidates bring the weights."""
         settings = self.settings
-        settings.model.seed = settings.data.init_args.seed = int(settings.seed_everything)
         if settings.pixels < 2:
             raise ValueError(f"--pixels is {settings.pixels}; it is at least 2, such as 10000.")
         self.recorded = self._parser(self.subcommand).dump(settings, skip_none=False)
         self.given = (settings.model.encoder_weights, settings.model.init_from)
         settings.model.encoder_weights = settings.model.init_from = settings.model.strategy = None
-        settings.trainer.logger, settings.trainer.callbacks = False, None
-
-    def after_instantiate_classes(self) -> None:
-        """Has nothing to compare: no checkpoint is scored."""
-
-    def instantiate_trainer(self, **_: Any) -> RankTrainer:  # noqa: ANN401 - as Lightning's
-        """Makes a trainer for the device alone.
-
-        Raises:
-            ValueError: if this machine has not what the run trains on.
-        """
-        try:
-            return RankTrainer(
-                accelerator=self.settings.trainer.accelerator,
-                devices=1,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-            )
-        except MisconfigurationException as error:
-            raise ValueError(f"{error} Rank on another device by --trainer.accelerator cpu.") from error
+        super().before_instantiate_classes()
 
     def rank(self, model: Segmenter, datamodule: LightningDataModule, **_: object) -> None:
         """Ranks the candidates and reports.
@@ -122,17 +85,14 @@ class RankCommandLine(CommandLine):
             SystemExit: with 130 after Ctrl-C.
             ValueError: if there are no labels to rank by, or a candidate cannot be read.
         """
-        if not isinstance(datamodule, CrossDomainDataModule):
-            raise ValueError(
-                f"rank reads the domains of a CrossDomainDataModule, but data is a {type(datamodule).__name__}."
-            )
+        data = self.domains(datamodule)
         console, settings = Console(), self.settings
-        report = Path(settings.report or (RUNS if settings.run is None else named_run(settings.run)) / "rank.json")
+        report = self.report_path(settings.report, ".json")
         spelled = ["null" if one is None else one for one in settings.candidates]  # as YAML reads it
         candidates = parse_candidates(spelled, self._setup(model.spec))
-        if not len(datamodule.labelled_names):
+        if not len(data.labelled_names):
             raise ValueError(
-                f"rank reads a few labelled target images, but data.labels is {datamodule.labels}. Give some for "
+                f"rank reads a few labelled target images, but data.labels is {data.labels}. Give some for "
                 "training, such as --data.labels 5."
             )
         results = None
@@ -142,13 +102,13 @@ class RankCommandLine(CommandLine):
         for candidate in candidates:  # not after minutes of work on the others
             self._open(candidate, torch.device("cpu"))
         try:
-            entries, pixels = self._score(candidates, model, datamodule, console)
+            entries, pixels = self._score(candidates, model, data, console)
         except KeyboardInterrupt:
             console.print("stopped; there is no report.")
             raise SystemExit(130) from None
         found = Report(
             Ranking(entries, results.miou if results else None),
-            list(datamodule.labelled_names),
+            list(data.labelled_names),
             pixels,
             results,
             self.typed,
