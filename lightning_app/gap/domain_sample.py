@@ -42,7 +42,15 @@ class DomainSample:
             name: what they are: ``colours``, ``spectra`` or ``stage 0`` and on.
             image: its position.
             values: of the same shape for all images.
+
+        Raises:
+            ValueError: if a value is not finite: distances of such would be numbers all the same.
         """
+        if not values.isfinite().all():
+            raise ValueError(
+                f"image {self.names[image]}: its {name} are not all finite; either the image holds NaN or infinity, or "
+                "the network's weights are damaged."
+            )
         if name not in self._kept:
             self._kept[name] = torch.empty(len(self.names), *values.shape)
         self._kept[name][image] = values

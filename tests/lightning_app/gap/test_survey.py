@@ -294,3 +294,11 @@ def test_the_spectrum_is_numpys_and_that_of_half_the_light_is_a_half() -> None:
     assert low_spectrum(grey_levels).tolist() == low_spectrum(grey_levels.float() / 255).tolist()
     large = torch.from_numpy(np.kron(image[::4, ::4], np.ones((16, 16), np.float32)))[None, None]
     assert (low_spectrum(large) - low_spectrum(large / 2)).numpy() == pytest.approx(np.log(2), abs=1e-4)
+
+
+def test_damaged_weights_give_no_distances(tmp_path: Path) -> None:
+    folder, broken = write(tmp_path / "one", noise(3, 0)), network()
+    with torch.no_grad():
+        next(broken.encoder.parameters()).fill_(torch.nan)
+    with pytest.raises(ValueError, match=r"image image_0: its stage 0 are not all finite"):
+        look(folder, folder, broken)
