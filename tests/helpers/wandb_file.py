@@ -2,6 +2,7 @@
 
 import json
 import struct
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,16 @@ class WandbFile:
 
 
 def runs(folder: Path) -> list[WandbFile]:
-    """The runs whose files lie in a run's folder, the oldest first."""
-    return [WandbFile.read(path) for path in sorted(folder.glob("wandb/*run-*/run-*.wandb"))]
+    """The runs whose files lie in a run's folder, the oldest first.
+
+    W&B's process may write the last of a run a moment after the run has ended here.
+    """
+    deadline = time.monotonic() + 5
+    while True:
+        found = [WandbFile.read(path) for path in sorted(folder.glob("wandb/*run-*/run-*.wandb"))]
+        if all(run.exit_code is not None for run in found) or time.monotonic() > deadline:
+            return found
+        time.sleep(0.02)
 
 
 def _records(content: bytes) -> list[Any]:
