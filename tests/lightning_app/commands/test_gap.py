@@ -1,41 +1,19 @@
 """``lightning gap`` as a user types it."""
 
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from refusals import refused
+from report_page import Page
 
 from lightning_app.cli import main
 from lightning_app.gap.advice import advice
 from lightning_app.gap.measure import Measure
 from lightning_app.gap.options import GapOptions
 from lightning_app.gap.result import GapResult
-
-
-class Page(HTMLParser):
-    """The words of a page, and what it would fetch."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self.tags: set[str] = set()
-        self.fetched: list[str] = []
-        self.text = ""
-        self.pictures = 0
-        self.feed(path.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
-        for name, value in attrs:
-            if name in ("src", "href"):
-                self.pictures += str(value).startswith("data:image/jpeg;base64,")
-                self.fetched += [] if str(value).startswith("data:") else [str(value)]
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 @pytest.fixture
