@@ -20,13 +20,11 @@ SPEC = NetworkSpec("Unet", "resnet18", ["nucleus", "background"], 3, UNET)
 CPU = torch.device("cpu")
 
 
-def setup(**settings: object) -> Setup:
-    made = {"spec": SPEC, "encoder_weights": None, "init_from": None, "seed": 4, "runs": Path("runs"), **settings}
-    return Setup(**made)  # type: ignore[arg-type]  # what is given stands in for what is not
+SETUP = Setup(SPEC, encoder_weights=None, init_from=None, seed=4, runs=Path("runs"))
 
 
 def parsed(text: str, **settings: object) -> Candidate:
-    return parse_candidates([text, "null" if text != "null" else "imagenet"], setup(**settings))[0]
+    return parse_candidates([text, "null" if text != "null" else "imagenet"], replace(SETUP, **settings))[0]
 
 
 @pytest.fixture(autouse=True)
@@ -136,9 +134,9 @@ def test_a_mistaken_candidate_is_named(text: str, said: str) -> None:
 
 def test_there_are_two_different_ones() -> None:
     with pytest.raises(ValueError, match=r"names 1 network; a ranking compares at least two\. A candidate is"):
-        parse_candidates(["null"], setup())
+        parse_candidates(["null"], SETUP)
     with pytest.raises(ValueError, match="names null twice"):
-        parse_candidates(["null", "imagenet", "null"], setup())
+        parse_candidates(["null", "imagenet", "null"], SETUP)
 
 
 def test_tables_name_runs_by_what_they_do_not_share() -> None:
