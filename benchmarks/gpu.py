@@ -9,7 +9,8 @@ import torch
 from benchmarks.comparison import Comparison
 from benchmarks.strategies import OF_TERMS, back_propagate, empty_batch, needed
 from datamodules.batch import Batch
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec
 from strategies import ClassMix, DAFormer, FineTune, MaskedConsistency, PartialFreezing, SourceOnly, Step, Strategy
 
 CLASSES = ["road", "car", *(f"class {number}" for number in range(17))]

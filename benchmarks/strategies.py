@@ -17,7 +17,8 @@ from benchmarks.memory import peak_growth_of
 from benchmarks.training_step import TARGET, fit_in_turns
 from datamodules import SyntheticStreets
 from datamodules.batch import Batch
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec
 from strategies import AdversarialAlignment, EntropyMinimization, FineTune, Step, Strategy
 
 CHOSEN: dict[str, tuple[str, ...]] = {

@@ -13,7 +13,8 @@ from benchmarks.comparison import Comparison
 from benchmarks.memory import peak_growth_of
 from datamodules.domain import ImageArray
 from lightning_app.inference import Windows, predict_mask
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec
 
 CLASSES = 11
 MOST_PROCESSES = 5

@@ -4,13 +4,11 @@ import math
 import warnings
 from collections.abc import Iterable
 from functools import cached_property
-from typing import Any, ClassVar, Literal, cast, get_args
+from typing import Any, ClassVar, Literal, get_args
 
-import numpy as np
 from albumentations import BasicTransform
 from lightning import LightningDataModule
-from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.combined_loader import CombinedLoader
 from torch.utils.data import DataLoader
 
@@ -23,15 +21,16 @@ from datamodules.domain import Domain, Split
 from datamodules.domain_setting import DomainSetting, as_domain
 from datamodules.georeference import Georeference
 from datamodules.images_to_predict import images_to_predict
-from datamodules.loaders import DrawLoader, WatchedLoader
+from datamodules.loaders import DrawLoader
 from datamodules.names import Names
 from datamodules.samplers import DrawSampler
 from datamodules.side import Side
 from datamodules.skipped_files import SkippedFiles
 from datamodules.stream_orders import StreamOrders
-from datamodules.training_streams import TrainingStreams
+from datamodules.training_streams import TrainingStreams, batches_of_pass
 from datamodules.transforms import Scale, TrainTransform
 from datamodules.unlabelled_images import unlabelled_images
+from datamodules.whole_image_loaders import WholeImageLoaders
 
 
 class CrossDomainDataModule(LightningDataModule):
@@ -50,8 +49,7 @@ class CrossDomainDataModule(LightningDataModule):
         source_weights: how often each of several sources is drawn, relative to the others. By default each image is
             drawn as often as any other.
         target_weights: the same for several targets.
-        channels: channels of the images that the network sees. Grey images are replicated and RGB images made grey
-            where that fits them.
+        channels: of the images that the network sees; grey ones are replicated and RGB ones made grey where that fits.
         batch_size: images of a batch, in each stream and on each rank.
         crop: (height, width) of the training images, in pixels.
         scale: smallest and largest factor by which training images are scaled, or a mapping that gives ``source`` and
@@ -77,10 +75,7 @@ class CrossDomainDataModule(LightningDataModule):
         ValueError: if the classes are not given or do not fit a domain's, or if a number is out of bounds.
     """
 
-    _keys: ClassVar[dict[DomainName, str]] = {
-        "source": "data.init_args.source",
-        "target": "data.init_args.target",
-    }
+    _keys: ClassVar[dict[DomainName, str]] = {"source": "data.init_args.source", "target": "data.init_args.target"}
 
     def __init__(
         self,
@@ -115,18 +110,10 @@ class CrossDomainDataModule(LightningDataModule):
         ):
             if value < least:
                 raise ValueError(f"data.{key} is {value}; it is at least {least}.")
-        domains = {
-            cast(DomainName, role): as_domain(given)
-            for role, given in (("source", source), ("target", target))
-            if given is not None
-        }
+        given: dict[DomainName, DomainSetting | None] = {"source": source, "target": target}
+        domains = {role: as_domain(setting) for role, setting in given.items() if setting is not None}
         self.classes = agreed_classes(domains, classes)
         self.sides = {role: Side(role, domain, self._keys[role], self.classes) for role, domain in domains.items()}
-        given_weights: dict[DomainName, list[float] | None] = {"source": source_weights, "target": target_weights}
-        for role, weights in given_weights.items():
-            parts = len(self.sides[role].parts) if role in self.sides else 0
-            if weights is not None and len(weights) != parts:
-                raise ValueError(f"data.{role}_weights is {weights} for {parts} domains; each domain has one weight.")
         self.labels = labels
         self._streams = TrainingStreams(self.sides, labels, seed)
         self.channels = channels
@@ -148,7 +135,12 @@ class CrossDomainDataModule(LightningDataModule):
         self.seed = seed
         self.predict = predict
         self._orders = StreamOrders(
-            given_weights, self.classes, seed=seed, workers=workers, skip_bad_files=on_bad_file == "skip"
+            {"source": source_weights, "target": target_weights},
+            {role: len(side.parts) for role, side in self.sides.items()},
+            self.classes,
+            seed=seed,
+            workers=workers,
+            skip_bad_files=on_bad_file == "skip",
         )
 
     def prepare_data(self) -> None:
@@ -220,10 +212,7 @@ class CrossDomainDataModule(LightningDataModule):
 
     def scored(self, split: Split) -> dict[DomainName, list[str]]:
         """Returns the domains that have labelled images in a split and so can be scored, with their parts."""
-        parts = {
-            role: [part for part, names in side.by_part(side.splits[split]).items() if side.has_labels(names)]
-            for role, side in self.sides.items()
-        }
+        parts = {role: side.labelled_parts(split) for role, side in self.sides.items()}
         return {role: labelled for role, labelled in parts.items() if labelled}
 
     def unlabelled(self) -> Names:
@@ -273,17 +262,7 @@ class CrossDomainDataModule(LightningDataModule):
         if len(self.labelled_names) and "labelled_target" not in streams:
             rank_zero_info(f"data.labels is {self.labels}, but {strategy} uses no target labels.")
         rank, world_size = self._rank_and_world_size()
-        together = self.batch_size * world_size
-        for stream, names in streams.items():
-            if len(names) < together:
-                rank_zero_warn(
-                    f"stream {stream} has fewer images ({len(names)}) than a batch on all ranks ({together}): "
-                    "they repeat within it."
-                )
-        steps = self.steps_per_epoch
-        if steps is None:
-            labelled = [names for stream, names in streams.items() if stream != "target"]
-            steps = math.ceil(max(len(names) for names in labelled or streams.values()) / together)
+        steps = batches_of_pass(streams, self.batch_size * world_size)
         module = self._module()
         loaders: dict[StreamName, DataLoader[Any]] = {}
         for stream, names in streams.items():
@@ -294,7 +273,7 @@ class CrossDomainDataModule(LightningDataModule):
                 dataset,
                 self._orders.order(stream, names, side, self._rare_classes()),
                 batch_size=self.batch_size,
-                steps_per_epoch=steps,
+                steps_per_epoch=self.steps_per_epoch or steps,
                 consumed_batches=lambda: int(module.consumed_batches),
                 rank=rank,
                 world_size=world_size,
@@ -315,32 +294,22 @@ class CrossDomainDataModule(LightningDataModule):
             ValueError: if there are none on any rank.
         """
         names = self.streams(["target"], strategy=self._declared()[0])["target"]
-        rank, world_size = self._rank_and_world_size()
-        order = np.random.default_rng([self.seed, len(names)]).permutation(len(names))[rank::world_size]
-        side = self._side("target")
-        skip = self.on_bad_file == "skip"
-        dataset = DomainDataset(
-            side.domain, side.role, names, channels=self.channels, stream="target", skip_bad_files=skip
-        )
-        return WatchedLoader(dataset, batch_size=1, sampler=order.tolist(), **self._loader_options())
+        return self._whole_images().passed_over(self._side("target"), names, self.seed)
 
     def labelled_images(self) -> DataLoader[Any]:
         """Returns the target training images whose labels are given for training: whole, one at a time, with masks."""
-        side, names = self._side("labelled_target"), self.labelled_names
-        side.say_conversion(names, self.channels)
-        dataset = DomainDataset(side.domain, side.role, names, channels=self.channels, read_mask=side.mask_reader)
-        return WatchedLoader(dataset, batch_size=1, **self._loader_options())
+        return self._whole_images().labelled(self._side("labelled_target"), self.labelled_names)
 
     def val_dataloader(self) -> list[DataLoader[Any]]:
         """Returns a loader for each domain that has labelled images in ``val``: whole images, one at a time.
 
         Behind them comes one of the target's images that are validated without masks, if there are any.
         """
-        return self._evaluation_loaders("val")
+        return self._evaluation_loaders("val", self.unlabelled())
 
     def test_dataloader(self) -> list[DataLoader[Any]]:
         """Returns a loader for each domain that has labelled images in ``test``: whole images, one at a time."""
-        return self._evaluation_loaders("test")
+        return self._evaluation_loaders("test", Names())
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Returns a loader of the images to predict: whole, one at a time, without masks.
@@ -349,10 +318,7 @@ class CrossDomainDataModule(LightningDataModule):
             FileNotFoundError: if the folder or the image does not exist.
             ValueError: if there is nothing to predict.
         """
-        side, names = self._to_predict
-        side.say_conversion(names, self.channels)
-        dataset = DomainDataset(side.domain, side.role, names, channels=self.channels)
-        return self._whole_image_loader(dataset, self.predict)
+        return self._whole_images().predicted(*self._to_predict, self.predict)
 
     def georeference(self, name: str) -> Georeference | None:
         """Returns where on the earth an image to predict lies, or None if its file does not say."""
@@ -389,27 +355,11 @@ class CrossDomainDataModule(LightningDataModule):
         if sampling.minimum_crop_pixels > pixels:
             raise ValueError(f"{what} {sampling.minimum_crop_pixels}, more than a crop has ({pixels}). {mend}")
 
-    def _evaluation_loaders(self, split: Split) -> list[DataLoader[Any]]:
-        loaders: list[DataLoader[Any]] = []
-        scored = self.scored(split)
-        for role, side in self.sides.items():
-            if role not in scored:
-                why = "no image has a mask" if len(side.splits[split]) else "it is empty"
-                rank_zero_info(f"{role}/{split} is left out of the scores: {why}.")
-                continue
-            for part, names in side.by_part(side.splits[split]).items():
-                what = f"{role}/{part}/{split}" if part else f"{role}/{split}"
-                if part not in scored[role]:
-                    rank_zero_info(f"{what} is left out of the scores: no image has a mask.")
-                    continue
-                side.require_masks(names, f"{what} is scored with all its masks")
-                side.say_conversion(names, self.channels)
-                rank_zero_info(f"{what}: scores read {len(names)} images and their masks.")
-                dataset = DomainDataset(side.domain, role, names, channels=self.channels, read_mask=side.mask_reader)
-                loaders.append(self._whole_image_loader(dataset, what))
-        unlabelled = self.unlabelled() if split == "val" else Names()
+    def _evaluation_loaders(self, split: Split, unlabelled: Names) -> list[DataLoader[Any]]:
+        whole_images = self._whole_images()
+        loaders = whole_images.scored(self.sides, split, self.scored(split))
         if len(unlabelled):
-            loaders.append(self._unlabelled_loader(unlabelled))
+            loaders.append(whole_images.unlabelled(self.sides["target"], unlabelled))
         if not loaders and not (self.trainer is not None and self.trainer.state.fn == "fit"):
             raise ValueError(
                 f"no labelled images to score: the split {split!r} is empty or without masks in "
@@ -417,33 +367,14 @@ class CrossDomainDataModule(LightningDataModule):
             )
         return loaders
 
-    def _unlabelled_loader(self, names: Names) -> DataLoader[Any]:
-        side = self.sides["target"]
-        side.say_conversion(names, self.channels)
-        split: Split = "val" if len(side.splits["val"]) else "train"
-        rank_zero_info(f"target/{split}: scores that need no labels read {len(names)} images.")
-        skip = split == "train" and self.on_bad_file == "skip"
-        dataset = DomainDataset(
-            side.domain, side.role, names, channels=self.channels, stream="target", skip_bad_files=skip
+    def _whole_images(self) -> WholeImageLoaders:
+        return WholeImageLoaders(
+            self.channels, *self._rank_and_world_size(), self._loader_options(), self.on_bad_file == "skip"
         )
-        return self._whole_image_loader(dataset, f"target/{split}")
 
     @cached_property
     def _to_predict(self) -> tuple[Side, Names]:
         return images_to_predict(self.predict, self.sides, self.classes)
-
-    def _whole_image_loader(self, dataset: DomainDataset, what: str) -> DataLoader[Any]:
-        rank, world_size = self._rank_and_world_size()
-        sampler = None
-        if world_size > 1:
-            if len(dataset) < world_size:
-                raise ValueError(
-                    f"{what} has fewer images ({len(dataset)}) than there are ranks ({world_size}): give it more, or "
-                    "evaluate on fewer devices."
-                )
-            # The usual sampler repeats images until all ranks have as many, and the scores would count them twice.
-            sampler = UnrepeatedDistributedSampler(dataset, num_replicas=world_size, rank=rank, shuffle=False)
-        return WatchedLoader(dataset, batch_size=1, sampler=sampler, **self._loader_options())
 
     def _loader_options(self) -> dict[str, Any]:
         return {

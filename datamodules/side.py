@@ -85,6 +85,10 @@ class Side:
         """Tells whether any of the images has a mask."""
         return len(self.domain.without_mask(names)) < len(names)
 
+    def labelled_parts(self, split: Split) -> list[str]:
+        """Returns the parts that have masks in a split."""
+        return [part for part, names in self.by_part(self.splits[split]).items() if self.has_labels(names)]
+
     def require_masks(self, names: Sequence[str], why: str, hint: str = "") -> None:
         """Raises ValueError if one of the images has no mask, or masks do not belong to the images."""
         self.domain.check_masks()

@@ -1,8 +1,11 @@
 """Which images are in the training streams."""
 
+import math
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import get_args
+
+from lightning.pytorch.utilities import rank_zero_warn
 
 from datamodules.batch import DomainName, StreamName
 from datamodules.names import Names
@@ -104,3 +107,22 @@ class TrainingStreams:
         if role not in self.sides:
             return f"{needs} there is no {role} domain: data.{role} is not given."
         return f"{needs} the split {role}/train is empty."
+
+
+def batches_of_pass(streams: Mapping[StreamName, Names], batch_size: int) -> int:
+    """Returns the batches of one pass over the longest labelled stream, or else over the target.
+
+    Warns of streams that do not fill one batch.
+
+    Args:
+        streams: the images of each stream, one at least.
+        batch_size: images of a batch on all ranks.
+    """
+    for stream, names in streams.items():
+        if len(names) < batch_size:
+            rank_zero_warn(
+                f"stream {stream} has fewer images ({len(names)}) than a batch on all ranks ({batch_size}): "
+                "they repeat within it."
+            )
+    labelled = [names for stream, names in streams.items() if stream != "target"]
+    return math.ceil(max(len(names) for names in labelled or streams.values()) / batch_size)

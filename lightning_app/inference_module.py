@@ -17,7 +17,8 @@ from lightning_app.averaging import AveragedNetwork, load_others
 from lightning_app.image_scores import ImageScore
 from lightning_app.inference import PredictBatch, Prediction, Windows, predict_mask
 from lightning_app.metrics import Scores
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec
 from lightning_app.probability_sums import ProbabilitySums
 from lightning_app.pseudo_label_scores import PseudoLabelScores, Watch
 from lightning_app.scoring import Scoring

@@ -1,11 +1,11 @@
 """From a strategy's parameter groups to an optimizer and its schedule."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -90,6 +90,25 @@ def check_groups(groups: list[ParameterGroup], *owners: nn.Module) -> None:
         )
     if not seen:
         raise ValueError("parameter_groups is empty: nothing would be trained.")
+
+
+def check_terms(terms: Mapping[str, Tensor], before: Mapping[str, Tensor], strategy: str) -> None:
+    """Checks what a strategy's ``losses`` yielded.
+
+    Args:
+        terms: the terms, by name.
+        before: those of the same step that were yielded before.
+        strategy: its name, for errors.
+
+    Raises:
+        ValueError: if a name is reserved or comes twice, or a term is no scalar tensor.
+    """
+    for name, value in terms.items():
+        if name in before or name == "total":
+            raise ValueError(f"{strategy}.losses yields the term '{name}' twice or uses a reserved name; rename it.")
+        if not isinstance(value, Tensor) or value.ndim != 0:
+            shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"{strategy}.losses: the term '{name}' is {shape}, not a scalar tensor; reduce it.")
 
 
 def scale_encoder(groups: Sequence[ParameterGroup], network: Network, scale: float) -> list[ParameterGroup]:

@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from lightning_app.network import NetworkSpec, SegmentationNetwork, build_model, did_you_mean
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec, build_model, did_you_mean
 from lightning_app.weight_files import SUFFIXES, as_checkpoint, as_tensors, canonical, is_checkpoint, read_file
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)

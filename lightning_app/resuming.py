@@ -4,7 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from lightning_app.network import NetworkSpec
+from lightning.pytorch.utilities import rank_zero_warn
+from torch import Tensor
+
+from lightning_app.network_spec import NetworkSpec
 from strategies.base import Strategy
 
 
@@ -37,6 +40,34 @@ def check_resumable(
             f"The checkpoint cannot be resumed here: it was made with {'; '.join(different)}. "
             "Resume with the same settings, or start a new run from its network with model.init_from."
         )
+
+
+def description(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Returns what a checkpoint says of its run.
+
+    Raises:
+        ValueError: if Segue did not write it.
+    """
+    described: Mapping[str, Any] | None = checkpoint.get("segue")
+    if described is None:
+        raise ValueError("The checkpoint was not written by Segue. Take its weights with model.init_from instead.")
+    return described
+
+
+def inference_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Returns the weights of a checkpoint's inference network, by their names in a segmenter that has no other.
+
+    Warns if it is the network for the target alone.
+    """
+    described = description(checkpoint)
+    if described.get("source_apart"):
+        rank_zero_warn(
+            f"{described['strategy']} gave the source layers of its own, which a checkpoint does not hand on: "
+            "source images are taken by the network for the target, and score otherwise than in the fit."
+        )
+    prefix = f"{described['inference_network']}."
+    weights: Mapping[str, Tensor] = checkpoint["state_dict"]
+    return {f"network.{k.removeprefix(prefix)}": v for k, v in weights.items() if k.startswith(prefix)}
 
 
 def _is_plain(value: object) -> bool:

@@ -19,18 +19,19 @@ from datamodules.batch import Batch, DomainBatch
 from lightning_app.anchor import anchor
 from lightning_app.inference import Windows
 from lightning_app.inference_module import InferenceModule
-from lightning_app.network import NetworkSpec
+from lightning_app.network_spec import NetworkSpec
 from lightning_app.optimization import (
     PolynomialDecay,
     check_groups,
+    check_terms,
     held_back,
     make_optimizer,
     scale_encoder,
     without_gradients,
 )
-from lightning_app.resuming import check_resumable, plain_values
+from lightning_app.resuming import check_resumable, description, inference_state, plain_values
 from lightning_app.step_flags import StepFlags
-from lightning_app.target_batches import TargetBatches
+from lightning_app.target_batches import TargetBatches, passes_over_target, warn_of_no_last_pass
 from lightning_app.weight_files import labels_of, read_checkpoint
 from lightning_app.weights import init_from as copy_network
 from lightning_app.weights import load_encoder_weights, load_network
@@ -205,7 +206,9 @@ class Segmenter(InferenceModule):
             self._refresh(self.step_at(self.global_step))
             # Lightning zeroes after this method, which would lose what it accumulates: see optimizer_zero_grad.
             self._optimizer.zero_grad()
-        self._seed_chance()
+        # No random state is saved: what a step draws follows from its place, on every rank another.
+        sequence = np.random.SeedSequence([self.seed, self.global_rank, self.consumed_batches])
+        torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
         self.step = self.step_at(self.global_step)
         self.step.draw = self.draw
         self.held = held_back(self.groups, self.step)
@@ -213,7 +216,7 @@ class Segmenter(InferenceModule):
         terms: dict[str, Tensor] = {}
         with without_gradients(self.held):
             for named in strategy.losses(self._network, batch, self.step):
-                self._check_terms(named, terms)
+                check_terms(named, terms, strategy.name)
                 summed = torch.stack(list(named.values())).sum()
                 # A term about layers that are held back or frozen has no graph.
                 if summed.requires_grad:
@@ -237,15 +240,9 @@ class Segmenter(InferenceModule):
 
     def _refresh(self, step: Step) -> None:
         """Lets the strategy pass over the target, if its turn has come."""
-        every = self._strategy.refresh_every
-        if every is None or not (step.index == step.total or (every and step.index % every == 0)):
+        if not passes_over_target(self._strategy, step):
             return
-        data = getattr(self.trainer, "datamodule", None)
-        if data is None or not hasattr(data, "target_images"):
-            raise ValueError(f"{self._strategy.name} passes over the target: train it with a CrossDomainDataModule.")
-        # What shows progress can show this too, if it is one of ours.
-        passing = getattr(self.trainer.progress_bar_callback, "passing", iter)
-        batches = TargetBatches(data.target_images(), self, self.windows, passing)
+        batches = TargetBatches.of_run(self, self.windows, self._strategy.name)
         self.eval()
         # The last one comes behind the training step, and so outside of its precision.
         with torch.no_grad(), self.trainer.precision_plugin.train_step_context():
@@ -266,20 +263,6 @@ class Segmenter(InferenceModule):
         # The training step runs under autocast, a backward should not.
         with torch.autocast(self.device.type, enabled=False):
             torch.autograd.backward(loss)
-
-    def _check_terms(self, named: dict[str, Tensor], before: dict[str, Tensor]) -> None:
-        owner = self._strategy.name
-        for name, value in named.items():
-            if name in before or name == "total":
-                raise ValueError(f"{owner}.losses yields the term '{name}' twice or uses a reserved name; rename it.")
-            if not isinstance(value, Tensor) or value.ndim != 0:
-                shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
-                raise ValueError(f"{owner}.losses: the term '{name}' is {shape}, not a scalar tensor; reduce it.")
-
-    def _seed_chance(self) -> None:
-        # No random state is saved: what a step draws follows from its place, on every rank another.
-        sequence = np.random.SeedSequence([self.seed, self.global_rank, self.consumed_batches])
-        torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
 
     def _log_step(self, terms: dict[str, Tensor], total: Tensor) -> None:
         # Lightning writes the log in the same steps; building these dicts in others would be for nothing.
@@ -366,13 +349,8 @@ class Segmenter(InferenceModule):
 
     def warn_of_no_last_refresh(self) -> None:
         """Says that the strategy's last pass over the target is missing, if the run stops before it."""
-        if self._strategy.refresh_every is not None and self.global_step < self.total_steps:
-            rank_zero_warn(
-                f"The run stops after {self.global_step} of {self.total_steps} steps, and so without the last pass "
-                f"over the target of {self._strategy.name}: what a method takes from it, such as AdaptiveBatchNorm the "
-                "target's statistics, is in no checkpoint. Go on with --ckpt_path; with --trainer.max_steps "
-                f"{self.global_step + 1} that is a single step."
-            )
+        if self.global_step < self.total_steps:
+            warn_of_no_last_pass(self._strategy, self.global_step, self.total_steps)
 
     def _read_flags(self) -> None:
         self.stop_agreed = self.flags.read() or self.stop_agreed
@@ -407,9 +385,7 @@ class Segmenter(InferenceModule):
         Raises:
             ValueError: if Segue did not write the checkpoint, or a fit cannot go on from it.
         """
-        described = checkpoint.get("segue")
-        if described is None:
-            raise ValueError("The checkpoint was not written by Segue. Take its weights with model.init_from instead.")
+        described = description(checkpoint)
         if self._trainer is None or self._trainer.state.fn == TrainerFn.FITTING:
             given = None if self._trainer is None else self.labels_given
             check_resumable(described, self.strategy, self.spec, given)
@@ -417,15 +393,8 @@ class Segmenter(InferenceModule):
             self.consumed_batches = described["consumed_batches"]
             self.network_infers = False
             return
-        if described.get("source_apart"):
-            rank_zero_warn(
-                f"{described['strategy']} gave the source layers of its own, which a checkpoint does not hand on: "
-                "source images are taken by the network for the target, and score otherwise than in the fit."
-            )
         self.labels_used = max(described["labels_used"], self.labels_of_others)
         self.loaded_step = checkpoint.get("global_step", 0)
-        prefix = f"{described['inference_network']}."
-        plain = {k.removeprefix(prefix): v for k, v in checkpoint["state_dict"].items() if k.startswith(prefix)}
         others = {k: v for k, v in self.state_dict().items() if not k.startswith("network.")}
-        checkpoint["state_dict"] = {**others, **{f"network.{name}": value for name, value in plain.items()}}
+        checkpoint["state_dict"] = {**others, **inference_state(checkpoint)}
         self.network_infers = True

@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from lightning_app.network import NetworkSpec, did_you_mean
+from lightning_app.network_spec import NetworkSpec, did_you_mean
 
 _FORMAT = 1
 SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt")

@@ -17,7 +17,7 @@ from datamodules import CrossDomainDataModule
 from datamodules.batch import DomainBatch
 from lightning_app.command_line import RUNS, named_run, run
 from lightning_app.compare.run import dotted
-from lightning_app.network import NetworkSpec
+from lightning_app.network_spec import NetworkSpec
 from lightning_app.pixel_reservoir import PixelReservoir
 from lightning_app.rank.candidate import Candidate, OpenedCandidate
 from lightning_app.rank.candidates import Setup, parse_candidates

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.padding import Padding
 
 import strategies
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec
 from strategies import SourceOnly, Strategy, Wrapper
 
 COLUMNS = ("strategy", "what it does", "unlabelled target", "target labels", "parameters", "cost of a step", "paper")

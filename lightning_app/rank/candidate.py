@@ -8,7 +8,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec
 
 Head = Callable[[Tensor, Sequence[Tensor]], Tensor]
 """From images (B, C, H, W) in [0, 1] and the encoder's maps of them to logits (B, source classes, H, W)."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from lightning_app.network import NetworkSpec, did_you_mean
+from lightning_app.network_spec import NetworkSpec, did_you_mean
 from lightning_app.rank.candidate import Candidate
 from lightning_app.rank.checkpoint_candidate import CheckpointCandidate
 from lightning_app.rank.encoder_candidate import EncoderCandidate

@@ -24,7 +24,8 @@ from benchmarks.training_step import InTurns, TwoOptimizersByHand
 from datamodules import CrossDomainDataModule, FolderDomain
 from datamodules.batch import Batch
 from datamodules.transforms import TrainTransform
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec
 from lightning_app.segmenter import Segmenter
 from strategies import AdversarialAlignment, FourierStyle, SourceOnly, Strategy
 

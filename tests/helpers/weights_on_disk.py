@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec
 
 CLASSES = ["road", "sky", "tree"]
 SMALL_DPT = {"decoder_intermediate_channels": [8] * 4, "decoder_fusion_channels": 8}

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from datamodules import SyntheticStreets
 from datamodules.batch import Batch
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec
 from lightning_app.optimization import check_groups
 from strategies import (
     AdaptiveBatchNorm,

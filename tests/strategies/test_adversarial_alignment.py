@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from datamodules.batch import Batch
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec
 from lightning_app.optimization import check_groups
 from strategies import AdversarialAlignment, PartialFreezing, Step
 from strategies.components.discriminator import OutputDiscriminator

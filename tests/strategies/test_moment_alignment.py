@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from datamodules.batch import Batch
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec
 from strategies import MomentAlignment, PartialFreezing, Step
 from strategies.base import Stage
 

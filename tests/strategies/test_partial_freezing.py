@@ -9,7 +9,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec
 from lightning_app.optimization import scale_at
 from strategies import AdaptiveBatchNorm, EntropyMinimization, PartialFreezing, SourceOnly, Step
 from strategies.components.freezing import parts

@@ -21,7 +21,8 @@ from lightning_app.gap.options import GapOptions
 from lightning_app.gap.result import GapResult
 from lightning_app.gap.survey import Survey
 from lightning_app.inference import Windows
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec
 from strategies.components.batch_statistics import batch_norms
 
 CLASSES = ["road", "sky", "car"]

@@ -10,7 +10,7 @@ from torchvision.models import get_model
 from torchvision.transforms.functional import normalize
 from weights_on_disk import LITE0, assert_equal_tensors, encoder_tensors, make, save_checkpoint
 
-from lightning_app.network import NetworkSpec
+from lightning_app.network_spec import NetworkSpec
 from lightning_app.rank.candidate import Candidate
 from lightning_app.rank.candidates import Setup, parse_candidates
 from lightning_app.rank.titles import titles

@@ -13,7 +13,7 @@ from scipy.stats import kendalltau, weightedtau
 from weights_on_disk import make, save_checkpoint
 
 from lightning_app.compare.reading import read_run
-from lightning_app.network import NetworkSpec
+from lightning_app.network_spec import NetworkSpec
 from lightning_app.rank.candidates import Setup, parse_candidates
 from lightning_app.rank.ranking import Entry, Ranking
 from lightning_app.rank.report import Report

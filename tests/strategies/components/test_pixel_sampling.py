@@ -8,7 +8,8 @@ import tiny
 import torch
 from torch import Tensor
 
-from lightning_app.network import NetworkSpec, SegmentationNetwork
+from lightning_app.network import SegmentationNetwork
+from lightning_app.network_spec import NetworkSpec
 from strategies.components.pixel_sampling import labels_of_cells, sample_pixels
 
 
