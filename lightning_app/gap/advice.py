@@ -66,16 +66,29 @@ def advice(result: GapResult, before: GapResult | None = None) -> str:
 
 
 def _change(result: GapResult, before: GapResult) -> list[str]:
-    changes, closer = [], []
+    changes, found = [], set()
     for name in ("proxy A-distance", "MMD²"):
         now, then = result.find(name), before.find(name)
         if now is not None and then is not None:
             changes.append(f"{name} from {number(then.gap)} to {number(now.gap)}")
-            closer.append(now.gap < then.gap)
+            found.add(_direction(now, then))
     if not changes:
         return []
-    how = "closer" if all(closer) else "partly closer" if any(closer) else "no closer"
+    how = {
+        frozenset({"closer"}): "closer",
+        frozenset({"closer", "same"}): "partly closer",
+        frozenset({"same"}): "as far apart as before",
+        frozenset({"farther", "same"}): "partly farther apart",
+        frozenset({"farther"}): "farther apart",
+    }.get(frozenset(found), "closer by one distance and farther apart by the other")
     return [f"Through the later network's deepest features the domains are {how}: {', '.join(changes)}."]
+
+
+def _direction(now: Measure, then: Measure) -> str:
+    # As with all gaps: what two halves of the source differ by is no change.
+    if abs(now.gap - then.gap) <= max(now.floor, then.floor):
+        return "same"
+    return "closer" if now.gap < then.gap else "farther"
 
 
 def _is_high(measure: Measure, least: float) -> bool:

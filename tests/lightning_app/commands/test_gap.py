@@ -10,7 +10,7 @@ from refusals import refused
 from report_page import Page
 
 from lightning_app.cli import main
-from lightning_app.gap.advice import advice
+from lightning_app.gap.advice import APART, LABELS, SPECTRUM, STATISTICS, advice
 from lightning_app.gap.measure import Measure
 from lightning_app.gap.options import GapOptions
 from lightning_app.gap.result import GapResult
@@ -48,7 +48,7 @@ def test_before_and_after(config: Path, trained: Path, capsys: pytest.CaptureFix
     main(["gap", "--config", str(config), "--ckpt_path", str(trained), "--gap.before", str(trained), *report])
     found = json.loads(Path("out/gap.json").read_text())
     assert found["before"]["measures"] == found["measures"] and found["network"] == str(trained)
-    assert "no closer" in found["advice"] and "gap before" in Page(Path("out/gap.html")).text
+    assert "as far apart as before" in found["advice"] and "gap before" in Page(Path("out/gap.html")).text
     capsys.readouterr()
     # The same network by init_from is the same gap.
     main(["gap", "--config", str(config), "--model.init_from", str(trained), *report])
@@ -120,7 +120,21 @@ def test_advice_follows_the_rules(measures: dict[str, tuple[float, float]], advi
     assert not [other for other in others if other in text and other not in advised]
 
 
+def test_the_page_states_the_thresholds() -> None:
+    page = (Path(__file__).parents[3] / "docs/gap.md").read_text()
+    for rule in (
+        f"spectrum ≥ 2× and ≥ {SPECTRUM:g} nats",
+        f"BatchNorm statistics ≥ 2× and ≥ {STATISTICS:g} nats",
+        f"≥ 2× and ≥ {LABELS:g} bits",
+        f"≥ 2× and ≥ {APART:g} |",
+    ):
+        assert rule in page
+
+
 def test_advice_tells_what_an_adaptation_changed() -> None:
     after, before = result(apart=(0.8, 0.1)), result(apart=(1.9, 0.1))
     assert "closer: proxy A-distance from 1.9 to 0.8" in advice(after, before)
-    assert "no closer: proxy A-distance from 0.8 to 1.9" in advice(before, after)
+    assert "farther apart: proxy A-distance from 0.8 to 1.9" in advice(before, after)
+    assert "as far apart as before: proxy A-distance from 1 to 0.95" in advice(
+        result(apart=(0.95, 0.1)), result(apart=(1.0, 0.1))
+    )
