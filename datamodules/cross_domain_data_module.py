@@ -27,7 +27,7 @@ from datamodules.samplers import DrawSampler
 from datamodules.side import Side
 from datamodules.skipped_files import SkippedFiles
 from datamodules.stream_orders import StreamOrders
-from datamodules.training_streams import TrainingStreams, batches_of_pass
+from datamodules.training_streams import TrainingStreams, count_batches
 from datamodules.transforms import Scale, TrainTransform
 from datamodules.unlabelled_images import unlabelled_images
 from datamodules.whole_image_loaders import WholeImageLoaders
@@ -49,7 +49,7 @@ class CrossDomainDataModule(LightningDataModule):
         source_weights: how often each of several sources is drawn, relative to the others. By default each image is
             drawn as often as any other.
         target_weights: the same for several targets.
-        channels: of the images that the network sees; grey ones are replicated and RGB ones made grey where that fits.
+        channels: what the images are converted to: grey ones are replicated and RGB ones made grey where that fits.
         batch_size: images of a batch, in each stream and on each rank.
         crop: (height, width) of the training images, in pixels.
         scale: smallest and largest factor by which training images are scaled, or a mapping that gives ``source`` and
@@ -262,7 +262,7 @@ class CrossDomainDataModule(LightningDataModule):
         if len(self.labelled_names) and "labelled_target" not in streams:
             rank_zero_info(f"data.labels is {self.labels}, but {strategy} uses no target labels.")
         rank, world_size = self._rank_and_world_size()
-        steps = batches_of_pass(streams, self.batch_size * world_size)
+        steps = count_batches(streams, self.batch_size * world_size)
         module = self._module()
         loaders: dict[StreamName, DataLoader[Any]] = {}
         for stream, names in streams.items():
@@ -305,11 +305,11 @@ class CrossDomainDataModule(LightningDataModule):
 
         Behind them comes one of the target's images that are validated without masks, if there are any.
         """
-        return self._evaluation_loaders("val", self.unlabelled())
+        return self._evaluation_loaders("val")
 
     def test_dataloader(self) -> list[DataLoader[Any]]:
         """Returns a loader for each domain that has labelled images in ``test``: whole images, one at a time."""
-        return self._evaluation_loaders("test", Names())
+        return self._evaluation_loaders("test")
 
     def predict_dataloader(self) -> DataLoader[Any]:
         """Returns a loader of the images to predict: whole, one at a time, without masks.
@@ -355,9 +355,10 @@ class CrossDomainDataModule(LightningDataModule):
         if sampling.minimum_crop_pixels > pixels:
             raise ValueError(f"{what} {sampling.minimum_crop_pixels}, more than a crop has ({pixels}). {mend}")
 
-    def _evaluation_loaders(self, split: Split, unlabelled: Names) -> list[DataLoader[Any]]:
+    def _evaluation_loaders(self, split: Split) -> list[DataLoader[Any]]:
         whole_images = self._whole_images()
         loaders = whole_images.scored(self.sides, split, self.scored(split))
+        unlabelled = self.unlabelled() if split == "val" else Names()
         if len(unlabelled):
             loaders.append(whole_images.unlabelled(self.sides["target"], unlabelled))
         if not loaders and not (self.trainer is not None and self.trainer.state.fn == "fit"):

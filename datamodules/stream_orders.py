@@ -20,7 +20,7 @@ class StreamOrders:
 
     Args:
         weights: how often each of several domains is drawn, by role; None draws each image as often as any other.
-        parts: the number of domains, by role.
+        domains: the number of domains, by role.
         classes: the class names of the run.
         seed: the seed of the data.
         workers: 0 counts in the main process, and anything else with all cores.
@@ -33,7 +33,7 @@ class StreamOrders:
     def __init__(
         self,
         weights: Mapping[DomainName, list[float] | None],
-        parts: Mapping[DomainName, int],
+        domains: Mapping[DomainName, int],
         classes: Sequence[str],
         *,
         seed: int,
@@ -41,7 +41,7 @@ class StreamOrders:
         skip_bad_files: bool,
     ) -> None:
         for role, of_role in weights.items():
-            count = parts.get(role, 0)
+            count = domains.get(role, 0)
             if of_role is not None and len(of_role) != count:
                 raise ValueError(f"data.{role}_weights is {of_role} for {count} domains; each domain has one weight.")
         self.weights = weights

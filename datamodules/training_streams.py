@@ -1,4 +1,4 @@
-"""Which images are in the training streams."""
+"""Which images are in the training streams, and how many batches they make."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -109,7 +109,7 @@ class TrainingStreams:
         return f"{needs} the split {role}/train is empty."
 
 
-def batches_of_pass(streams: Mapping[StreamName, Names], batch_size: int) -> int:
+def count_batches(streams: Mapping[StreamName, Names], batch_size: int) -> int:
     """Returns the batches of one pass over the longest labelled stream, or else over the target.
 
     Warns of streams that do not fill one batch.

@@ -1,4 +1,4 @@
-"""Loaders of whole images, one at a time: what is scored, predicted or passed over, but not trained on."""
+"""Loaders of whole images, one at a time: what is read outside of training steps."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -115,7 +115,7 @@ class WholeImageLoaders:
             names,
             channels=self.channels,
             read_mask=side.mask_reader if masks else None,
-            # What is read in place of a bad file is drawn as for the training images of this stream.
+            # By the stream's name it is drawn what is read in place of a bad file.
             stream="target" if skip_bad_files else None,
             skip_bad_files=skip_bad_files,
         )

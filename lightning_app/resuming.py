@@ -1,4 +1,4 @@
-"""What a checkpoint may hold of a run, and whether a run can go on from it."""
+"""What a checkpoint may hold of a run, what is taken from it, and whether a run can go on from it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -55,7 +55,7 @@ def description(checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def inference_state(checkpoint: Mapping[str, Any]) -> dict[str, Tensor]:
-    """Returns the weights of a checkpoint's inference network, by their names in a segmenter that has no other.
+    """Returns the weights of a checkpoint's inference network, by their names in a segmenter without a strategy.
 
     Warns if it is the network for the target alone.
     """

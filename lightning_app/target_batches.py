@@ -67,7 +67,7 @@ class TargetBatches:
 def passes_over_target(strategy: Strategy, step: Step) -> bool:
     """Tells whether a strategy's turn to pass over the target has come, as its ``refresh_every`` says."""
     every = strategy.refresh_every
-    return every is not None and (step.index == step.total or (every > 0 and step.index % every == 0))
+    return every is not None and (step.index == step.total or (every != 0 and step.index % every == 0))
 
 
 def warn_of_no_last_pass(strategy: Strategy, steps: int, total: int) -> None:

@@ -85,7 +85,7 @@ def _change(result: GapResult, before: GapResult) -> list[str]:
 
 
 def _direction(now: Measure, then: Measure) -> str:
-    # As with all gaps: what two halves of the source differ by is no change.
+    # What two halves of the source differ by is no change.
     if abs(now.gap - then.gap) <= max(now.floor, then.floor):
         return "same"
     return "closer" if now.gap < then.gap else "farther"

@@ -91,8 +91,14 @@ def test_numbers_out_of_bounds_are_named(options: dict[str, int]) -> None:
 
 def result(**measures: tuple[float, float]) -> GapResult:
     """A result of (gap, floor) by name."""
-    names = {"spectrum": "image", "statistics": "encoder", "labels": "predicted", "apart": "stage 5 of 5"}
-    spelled = {"statistics": "BatchNorm statistics", "apart": "proxy A-distance"}
+    names = {
+        "spectrum": "image",
+        "statistics": "encoder",
+        "labels": "predicted",
+        "apart": "stage 5 of 5",
+        "means": "stage 5 of 5",
+    }
+    spelled = {"statistics": "BatchNorm statistics", "apart": "proxy A-distance", "means": "MMD²"}
     found = [Measure(spelled.get(name, name), names[name], [gap], [floor]) for name, (gap, floor) in measures.items()]
     return GapResult("network", (10, 10), 5, found)
 
@@ -131,10 +137,30 @@ def test_the_page_states_the_thresholds() -> None:
         assert rule in page
 
 
-def test_advice_tells_what_an_adaptation_changed() -> None:
-    after, before = result(apart=(0.8, 0.1)), result(apart=(1.9, 0.1))
-    assert "closer: proxy A-distance from 1.9 to 0.8" in advice(after, before)
-    assert "farther apart: proxy A-distance from 0.8 to 1.9" in advice(before, after)
-    assert "as far apart as before: proxy A-distance from 1 to 0.95" in advice(
-        result(apart=(0.95, 0.1)), result(apart=(1.0, 0.1))
-    )
+@pytest.mark.parametrize(
+    ("now", "then", "told"),
+    [
+        ({"apart": (0.8, 0.1)}, {"apart": (1.9, 0.1)}, "are closer: proxy A-distance from 1.9 to 0.8."),
+        ({"apart": (1.9, 0.1)}, {"apart": (0.8, 0.1)}, "are farther apart: proxy A-distance from 0.8 to 1.9."),
+        ({"apart": (0.95, 0.1)}, {"apart": (1.0, 0.01)}, "are as far apart as before: proxy A-distance"),
+        (
+            {"apart": (0.8, 0.1), "means": (0.2, 0.05)},
+            {"apart": (1.9, 0.1), "means": (0.22, 0.05)},
+            "are partly closer: proxy A-distance from 1.9 to 0.8, MMD² from 0.22 to 0.2.",
+        ),
+        (
+            {"apart": (1.9, 0.1), "means": (0.2, 0.05)},
+            {"apart": (1.9, 0.1), "means": (0.1, 0.05)},
+            "are partly farther apart: ",
+        ),
+        (
+            {"apart": (1.9, 0.1), "means": (0.1, 0.05)},
+            {"apart": (1.0, 0.1), "means": (0.3, 0.05)},
+            "are closer by one distance and farther apart by the other: ",
+        ),
+    ],
+)
+def test_advice_tells_what_an_adaptation_changed(
+    now: dict[str, tuple[float, float]], then: dict[str, tuple[float, float]], told: str
+) -> None:
+    assert told in advice(result(**now), result(**then))
