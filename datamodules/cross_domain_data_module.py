@@ -212,8 +212,7 @@ class CrossDomainDataModule(LightningDataModule):
 
     def scored(self, split: Split) -> dict[DomainName, list[str]]:
         """Returns the domains that have labelled images in a split and so can be scored, with their parts."""
-        parts = {role: side.labelled_parts(split) for role, side in self.sides.items()}
-        return {role: labelled for role, labelled in parts.items() if labelled}
+        return {role: parts for role, side in self.sides.items() if (parts := side.labelled_parts(split))}
 
     def unlabelled(self) -> Names:
         """Returns the target images that are validated without masks, as ``unlabelled_images`` does.
@@ -369,9 +368,9 @@ class CrossDomainDataModule(LightningDataModule):
         return loaders
 
     def _whole_images(self) -> WholeImageLoaders:
-        return WholeImageLoaders(
-            self.channels, *self._rank_and_world_size(), self._loader_options(), self.on_bad_file == "skip"
-        )
+        rank, world_size = self._rank_and_world_size()
+        skip = self.on_bad_file == "skip"
+        return WholeImageLoaders(self.channels, rank, world_size, self._loader_options(), skip_bad_files=skip)
 
     @cached_property
     def _to_predict(self) -> tuple[Side, Names]:

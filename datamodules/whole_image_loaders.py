@@ -115,7 +115,7 @@ class WholeImageLoaders:
             names,
             channels=self.channels,
             read_mask=side.mask_reader if masks else None,
-            # By the stream's name it is drawn what is read in place of a bad file.
+            # The stream's name decides what is read in place of a bad file.
             stream="target" if skip_bad_files else None,
             skip_bad_files=skip_bad_files,
         )

@@ -1,4 +1,4 @@
-"""From a strategy's parameter groups to an optimizer and its schedule."""
+"""From a strategy's loss terms and parameter groups to an optimizer and its schedule."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
