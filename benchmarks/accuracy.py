@@ -171,7 +171,7 @@ def table(pair: str, rows: Sequence[Row], steps: int) -> Table:
                 _spread([row.source_test_miou for row in own]),
                 _spread([row.target_test_miou for row in own]),
                 gap_closed(*([row.target_test_miou for row in some] for some in (own, of[LOWER], of[UPPER]))),
-                f"{points:+.1f}" if alone else "–",
+                f"{points:+z.1f}" if alone else "–",
             )
     return shown
 

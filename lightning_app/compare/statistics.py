@@ -45,7 +45,7 @@ def gap_closed(method: Sequence[float], lower: Sequence[float], upper: Sequence[
         return "–"
     gap = mean(upper) - mean(lower)
     spread = max((deviation(seeds) or 0.0) for seeds in (lower, upper))
-    return "no gap" if gap <= 2 * spread else f"{(mean(method) - mean(lower)) / gap:.2f}"
+    return "no gap" if gap <= 2 * spread else f"{(mean(method) - mean(lower)) / gap:z.2f}"
 
 
 def mean_iou(intersection: NDArray[np.float64], union: NDArray[np.float64]) -> NDArray[np.float64]:
