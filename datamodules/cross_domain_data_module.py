@@ -49,7 +49,7 @@ class CrossDomainDataModule(LightningDataModule):
         source_weights: how often each of several sources is drawn, relative to the others. By default each image is
             drawn as often as any other.
         target_weights: the same for several targets.
-        channels: what the images are converted to: grey ones are replicated and RGB ones made grey where that fits.
+        channels: how many the network sees: grey images are replicated and RGB ones made grey where that fits.
         batch_size: images of a batch, in each stream and on each rank.
         crop: (height, width) of the training images, in pixels.
         scale: smallest and largest factor by which training images are scaled, or a mapping that gives ``source`` and

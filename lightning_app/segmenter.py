@@ -349,8 +349,7 @@ class Segmenter(InferenceModule):
 
     def warn_of_no_last_refresh(self) -> None:
         """Says that the strategy's last pass over the target is missing, if the run stops before it."""
-        if self.global_step < self.total_steps:
-            warn_of_no_last_pass(self._strategy, self.global_step, self.total_steps)
+        warn_of_no_last_pass(self._strategy, self.global_step, self.total_steps)
 
     def _read_flags(self) -> None:
         self.stop_agreed = self.flags.read() or self.stop_agreed

@@ -71,14 +71,14 @@ def passes_over_target(strategy: Strategy, step: Step) -> bool:
 
 
 def warn_of_no_last_pass(strategy: Strategy, steps: int, total: int) -> None:
-    """Says what a run lacks that stops before its end, if its strategy passes over the target there.
+    """Says what a run lacks if it stops before its end, where its strategy passes over the target.
 
     Args:
         strategy: the strategy.
         steps: the steps that the run took.
         total: the steps of the whole run.
     """
-    if strategy.refresh_every is not None:
+    if strategy.refresh_every is not None and steps < total:
         rank_zero_warn(
             f"The run stops after {steps} of {total} steps, and so without the last pass over the target of "
             f"{strategy.name}: what a method takes from it, such as AdaptiveBatchNorm the target's statistics, is in "
