@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -92,7 +93,8 @@ class Report:
     def _candidates(self) -> Table:
         pixels = sum(self.pixels.values())
         title = f"Candidates by {pixels:,} pixels of {len(self.images)} labelled target images; more is better"
-        table = Table("candidate", "mean rank", *SCORES, title=title, title_justify="left")
+        # Numbers leave the names little of a narrow terminal, and frames would take most of it.
+        table = Table("candidate", "mean rank", *SCORES, title=title, title_justify="left", box=SIMPLE_HEAD, padding=0)
         table.columns[0].overflow = "fold"
         for column in table.columns[1:]:
             column.justify = "right"

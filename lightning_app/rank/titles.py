@@ -10,6 +10,8 @@ _CHECKPOINTS = ("checkpoints/last.ckpt", "checkpoints/best.ckpt")
 def titles(names: Sequence[str]) -> list[str]:
     """Shortens the names of candidates: paths lose the folders that they share, and what every run has.
 
+    A path that is the only one keeps its last three parts.
+
     Args:
         names: the candidates as they were spelled, all different.
 
@@ -23,8 +25,8 @@ def titles(names: Sequence[str]) -> list[str]:
         if all(path.endswith(f"/{ending}") for path in paths):
             paths = [path.removesuffix(f"/{ending}") for path in paths]
     try:
-        shared = os.path.commonpath([Path(path).parent for path in paths]) if len(paths) > 1 else ""
-    except ValueError:  # absolute ones and others
+        shared = os.path.commonpath([Path(path).parent if len(paths) > 1 else Path(path).parents[2] for path in paths])
+    except (IndexError, ValueError):  # fewer parts; absolute ones and others; no path
         shared = ""
     for place, path in zip(places, paths, strict=True):
         shortened[place] = path.removeprefix(shared).lstrip("/") if shared else path

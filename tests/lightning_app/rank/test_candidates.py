@@ -148,6 +148,7 @@ def test_tables_name_runs_by_what_they_do_not_share() -> None:
         *("day/SourceOnly", "fluorescence/SourceOnly", "null", "encoder:resnet18")
     ]
     assert titles([paths[0], "null"]) == ["runs/day/SourceOnly", "null"]
+    assert titles([f"{Path(paths[0]).resolve()}", "null"]) == ["runs/day/SourceOnly", "null"]
     best = Path(paths[0]).with_name("best.ckpt")
     best.touch()
     assert titles([paths[0], f"{best}"]) == ["last.ckpt", "best.ckpt"]
