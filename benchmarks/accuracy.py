@@ -102,7 +102,7 @@ def measure(pair: str, method: str, seed: int, steps: int, folder: Path, full: b
         seed: seed of everything.
         steps: training steps.
         folder: folder of all runs.
-        full: whether to crop whole images.
+        full: whether to take the pair's larger crops.
     """
     about, how = PAIRS[pair], METHODS[method]
     here = run_folder(folder, pair, method, seed, steps)
@@ -153,25 +153,32 @@ def validated_every(steps: int) -> int:
 
 
 def table(pair: str, rows: Sequence[Row], steps: int) -> Table:
-    """Makes the table of a pair: means, spreads (sample standard deviation) and the share of the gap that is closed."""
+    """Makes the table of a pair: means, spreads (sample standard deviation) and the share of the gap that is closed.
+
+    Differences are taken over the seeds that the rows have in common.
+    """
     of = {name: [row for row in rows if row.pair == pair and row.method == name] for name in METHODS}
     shown = Table(
         *("method", "target labels", "seeds", "source test", "target test", "gap closed", "over the best SourceOnly"),
         title=f"{pair}: mIoU in percent, {steps} steps, last checkpoints",
         box=MARKDOWN,
     )
-    alone = [mean(row.target_test_miou for row in of[name]) for name in ALONE if of.get(name)]
+    every = {name: [row.target_test_miou for row in some] for name, some in of.items()}
     for name, own in of.items():
         if own:
-            points = 100 * (mean(row.target_test_miou for row in own) - max(alone)) if alone else 0.0
+            pairs = [_of_common_seeds(own, of[other]) for other in ALONE if other in of]
+            points = [100 * (mean(ours) - mean(theirs)) for ours, theirs in pairs if ours]
+            closed = gap_closed(every[name], every[LOWER], every[UPPER])
+            if closed != "no gap":  # which only all seeds can tell
+                closed = gap_closed(*_of_common_seeds(own, of[LOWER], of[UPPER]))
             shown.add_row(
                 name,
                 f"{own[0].target_labels}",
                 f"{len(own)}",
                 _spread([row.source_test_miou for row in own]),
                 _spread([row.target_test_miou for row in own]),
-                gap_closed(*([row.target_test_miou for row in some] for some in (own, of[LOWER], of[UPPER]))),
-                f"{points:+z.1f}" if alone else "–",
+                closed,
+                f"{min(points):+z.1f}" if points else "–",
             )
     return shown
 
@@ -221,7 +228,7 @@ def main(args: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=300, help="training steps of each run; default: 300")
     parser.add_argument("--seeds", type=int, default=3, help="seeds of the bounds and of the best four; default: 3")
     parser.add_argument(
-        "--everywhere", action="store_true", help="all seeds for every method, on whole images: where a GPU is at hand"
+        "--everywhere", action="store_true", help="all seeds for every method, on larger crops: where a GPU is at hand"
     )
     parser.add_argument("--pairs", default=",".join(PAIRS), help=f"with commas: {','.join(PAIRS)}")
     parser.add_argument("--folder", type=Path, help="where the runs lie; default: runs/<name of the results>")
@@ -246,6 +253,12 @@ def main(args: Sequence[str] | None = None) -> None:
     for pair in pairs:
         if any(row.pair == pair for row in rows):
             Console(width=140).print(table(pair, rows, options.steps))
+
+
+def _of_common_seeds(*rows: Sequence[Row]) -> list[list[float]]:
+    # A run starts from the network that SourceOnly made with its seed: one seed's luck is in all of its rows.
+    common = set.intersection(*({row.seed for row in some} for some in rows))
+    return [[row.target_test_miou for row in some if row.seed in common] for some in rows]
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -1,17 +1,20 @@
-"""Throughput and memory of each strategy on a GPU, at the sizes of the field."""
+"""Throughput and memory of the methods on a GPU, at the sizes of the field."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 
 import torch
 
 from benchmarks.comparison import Comparison
-from benchmarks.strategies import OF_TERMS, back_propagate, empty_batch, needed
+from benchmarks.passes import CASES, COUNTED_TARGET, REFERENCE_TARGET, random_batch, step_of, strategy_step
+from benchmarks.reference_steps import ReferenceStep
+from benchmarks.strategies import OF_TERMS, needed
 from datamodules.batch import Batch
 from lightning_app.network import SegmentationNetwork
 from lightning_app.network_spec import NetworkSpec
-from strategies import ClassMix, DAFormer, FineTune, MaskedConsistency, PartialFreezing, SourceOnly, Step, Strategy
+from strategies import ClassMix, DAFormer, FineTune, MaskedConsistency, PartialFreezing, SourceOnly, Strategy
 
 CLASSES = ["road", "car", *(f"class {number}" for number in range(17))]
 NETWORKS = {
@@ -26,6 +29,7 @@ STRATEGIES: dict[str, Strategy] = {
     "DAFormer": DAFormer(),
     "MaskedConsistency(ClassMix)": MaskedConsistency(block=32),
 }
+METHODS = [name for name, case in CASES.items() if case.reference is not None]
 
 
 def gpu_steps(
@@ -34,9 +38,10 @@ def gpu_steps(
     batch_size: int = 8,
     networks: Mapping[str, NetworkSpec] = NETWORKS,
     device: str = "cuda",
-    steps: int = 10,
+    steps: int = 5,
+    compiled: Sequence[bool] = (False, True),
 ) -> Iterator[Comparison]:
-    """Compares the step of each strategy with that of SourceOnly, in bf16, on images that lie on the device.
+    """Compares steps in bf16 on images that lie on the device.
 
     Args:
         pairs: measurements of each, in turns.
@@ -45,78 +50,92 @@ def gpu_steps(
         networks: by name.
         device: where; memory is told on a GPU alone.
         steps: steps of a measurement.
+        compiled: whether encoder and decoder are compiled by ``torch.compile``; one after the other.
 
     Yields:
-        Images a second, in which source and target count, and the peak of the allocated memory.
+        Rows of milliseconds a step and of the peak of the allocated memory: the methods with a reference over the
+        passes that they need and over the reference's order of work, for each network and way; then all strategies
+        over SourceOnly, where nothing is compiled, with the images a second, in which source and target count.
     """
-    batch = empty_batch(side, batch_size, device)
     for network_name, spec in networks.items():
-        for compiled in (False, True) if device == "cuda" else (False,):
-            alone = Trained(spec, SourceOnly(), batch, compiled)
-            for name, strategy in STRATEGIES.items():
-                trained = Trained(spec, deepcopy(strategy), batch, compiled)
-                # The first measurement is thrown away: kernels are chosen in it.
-                rates = [(trained.images_a_second(steps), alone.images_a_second(steps)) for _ in range(pairs + 1)][1:]
-                case = f"{network_name}{', compiled' if compiled else ''}, {name}, {batch_size} × {side}²"
-                yield Comparison.of_pairs(case, "images a second", rates)
-                if device == "cuda":
-                    yield Comparison.of_pairs(case, "peak GB", [(trained.peak, alone.peak)])
-                del trained
+        batch = random_batch((side, side), batch_size, len(spec.classes), device)
+        for way in compiled:
+            torch.compiler.reset()  # there is a limit to how many networks it keeps
+            shape = f"{network_name}{', compiled' if way else ''}, {batch_size} × {side}²"
+            for name in METHODS:
+                ours = Timed(spec, batch, way, partial(step_of, name))
+                for how, target in (("passes", COUNTED_TARGET), ("reference", REFERENCE_TARGET)):
+                    theirs = Timed(spec, batch, way, partial(step_of, name, how=how))
+                    case = f"{name} over its {how}, {shape}"
+                    yield Comparison.of_pairs(case, "ms a step", _in_turns(ours, theirs, steps, pairs), target)
+                    if device == "cuda":
+                        yield Comparison.of_pairs(case, "peak GB", [(ours.peak, theirs.peak)], target)
+    for network_name, spec in networks.items():
+        batch = random_batch((side, side), batch_size, len(spec.classes), device)
+        alone = Timed(spec, batch, False, partial(strategy_step, SourceOnly()))
+        for name, strategy in STRATEGIES.items():
+            ours = Timed(spec, batch, False, partial(strategy_step, deepcopy(strategy)))
+            case = f"{name} over SourceOnly, {network_name}, {batch_size} × {side}²"
+            images = len(needed(strategy, batch)) * batch_size
+            rates = [
+                (1e3 * images / own, 1e3 * batch_size / others) for own, others in _in_turns(ours, alone, steps, pairs)
+            ]
+            yield Comparison.of_pairs(case, "images a second", rates)
+            if device == "cuda":
+                yield Comparison.of_pairs(case, "peak GB", [(ours.peak, alone.peak)])
 
 
-class Trained:
-    """A network in training under a strategy.
+class Timed:
+    """Steps of one kind on one network.
 
     Args:
         spec: the network.
-        strategy: the strategy, not built yet.
         batch: what each step reads.
         compiled: whether encoder and decoder are compiled.
+        make_step: makes the step, on the network.
 
     Attributes:
         peak: growth of the device's allocated memory by network, optimizer and a step, in gigabytes (2³⁰ bytes).
     """
 
-    def __init__(self, spec: NetworkSpec, strategy: Strategy, batch: Batch, compiled: bool) -> None:
+    def __init__(
+        self,
+        spec: NetworkSpec,
+        batch: Batch,
+        compiled: bool,
+        make_step: Callable[[SegmentationNetwork], ReferenceStep],
+    ) -> None:
         self._device = batch["source"]["image"].device
+        self._batch = batch
         cuda = self._device.type == "cuda"
         before = torch.cuda.memory_allocated() if cuda else 0
+        torch.manual_seed(0)
+        network = SegmentationNetwork(spec).to(self._device).train()
+        self._step = make_step(network)
+        if compiled:
+            network.encoder.compile()
+            network.decoder.compile()
+        self.milliseconds(1)  # kernels are chosen and compiled
         if cuda:
             torch.cuda.reset_peak_memory_stats()
-        torch.manual_seed(0)
-        self._network = SegmentationNetwork(spec).to(self._device)
-        if strategy.wants_pretrained:
-            strategy.keep_pretrained(self._network)
-        strategy.build(self._network, spec.classes)
-        if compiled:
-            self._network.encoder.compile()
-            self._network.decoder.compile()
-        self._strategy = strategy.to(self._device)
-        strategy.train_mode(self._network, Step(1, 2))
-        self._batch = needed(strategy, batch)
-        self._images = len(self._batch) * len(batch["source"]["image"])
-        trained = [*self._network.parameters(), *self._strategy.parameters()]
-        self._optimizer = torch.optim.AdamW([one for one in trained if one.requires_grad], lr=1e-4)
-        for _ in range(2):  # the second has the optimizer's state
-            self._step()
+        self.milliseconds(1)  # the optimizer has its state
         self.peak = (torch.cuda.max_memory_allocated() - before) / 2**30 if cuda else 0.0
 
-    def images_a_second(self, steps: int) -> float:
-        """Returns how many images of all streams so many steps take in a second."""
+    def milliseconds(self, steps: int) -> float:
+        """Returns how long a step takes, on average over so many."""
         self._synchronize()
         started = time.perf_counter()
-        for _ in range(steps):
-            self._step()
+        for index in range(steps):
+            with torch.autocast(self._device.type, torch.bfloat16):
+                self._step(self._batch, index)
         self._synchronize()
-        return steps * self._images / (time.perf_counter() - started)
-
-    def _step(self) -> None:
-        self._optimizer.zero_grad()
-        with torch.autocast(self._device.type, torch.bfloat16):
-            back_propagate(self._strategy, self._network, self._batch, summed=False)
-        self._optimizer.step()
-        self._strategy.after_step(self._network, Step(1, 2))
+        return 1e3 * (time.perf_counter() - started) / steps
 
     def _synchronize(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize()
+
+
+def _in_turns(ours: Timed, theirs: Timed, steps: int, pairs: int) -> list[tuple[float, float]]:
+    # The first measurement is thrown away: it warms up what only shows under load.
+    return [(ours.milliseconds(steps), theirs.milliseconds(steps)) for _ in range(pairs + 1)][1:]

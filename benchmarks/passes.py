@@ -99,11 +99,15 @@ def passes(
     for name in chosen:
         case, shape = CASES[name], f"{batch_size} × {size[0]} × {size[1]}"
         about = ", ".join(f"{count} {what}" for what, count in vars(case.passes).items() if count)
-        measured = _in_turns(_step_of(name), _step_of(name, "passes"), _batch(size, batch_size), pairs)
+        measured = _in_turns(
+            step_of(name, _network()), step_of(name, _network(), "passes"), random_batch(size, batch_size), pairs
+        )
         yield Comparison.of_pairs(f"{name} over its passes ({about}), {shape}", "CPU ms", measured, COUNTED_TARGET)
         if case.reference is None:
             continue
-        measured = _in_turns(_step_of(name), _step_of(name, "reference"), _batch(size, batch_size), pairs)
+        measured = _in_turns(
+            step_of(name, _network()), step_of(name, _network(), "reference"), random_batch(size, batch_size), pairs
+        )
         yield Comparison.of_pairs(f"{name} over its reference, {shape}", "CPU ms", measured, REFERENCE_TARGET)
         if sys.platform == "linux":
             peaks = []
@@ -125,35 +129,63 @@ def step_peak(name: str, how: str, size: tuple[int, int], batch_size: int) -> fl
         batch_size: images of each stream.
     """
     torch.set_num_threads(1)
-    step = _step_of(name, how)
-    step(_batch((64, 64), 2), 0)  # gradients and moments are there before
-    batch = _batch(size, batch_size)
+    step = step_of(name, _network(), how)
+    step(random_batch((64, 64), 2), 0)  # gradients and moments are there before
+    batch = random_batch(size, batch_size)
     return peak_growth_of(lambda: step(batch, 1))
 
 
-def _batch(size: tuple[int, int], batch_size: int) -> Batch:
+def random_batch(
+    size: tuple[int, int], batch_size: int, classes: int = len(NETWORK.classes), device: str = "cpu"
+) -> Batch:
+    """Makes all streams of a step out of noise and of masks with several classes.
+
+    Args:
+        size: height and width of the images in pixels.
+        batch_size: images of each stream.
+        classes: number of classes.
+        device: where.
+    """
     generator = torch.Generator().manual_seed(0)
-    images = [torch.rand(batch_size, 3, *size, generator=generator) for _ in range(2)]
-    coarse = torch.randint(len(NETWORK.classes), (batch_size, 1, 4, 4), generator=generator)
-    mask = functional.interpolate(coarse.float(), size, mode="nearest")[:, 0].long()
-    return {"source": {"image": images[0], "mask": mask, "name": []}, "target": {"image": images[1], "name": []}}
+    source, target = (torch.rand(batch_size, 3, *size, generator=generator).to(device) for _ in range(2))
+    coarse = torch.randint(classes, (batch_size, 1, 4, 4), generator=generator)
+    mask = functional.interpolate(coarse.float(), size, mode="nearest")[:, 0].long().to(device)
+    return {
+        "source": {"image": source, "mask": mask, "name": []},
+        "labelled_target": {"image": target, "mask": mask, "name": []},
+        "target": {"image": target, "name": []},
+    }
 
 
-def _step_of(name: str, how: str = "") -> ReferenceStep:
+def _network() -> SegmentationNetwork:
     torch.manual_seed(0)
+    return SegmentationNetwork(NETWORK).train()
+
+
+def step_of(name: str, network: SegmentationNetwork, how: str = "") -> ReferenceStep:
+    """Makes one of the steps that are compared, with an optimizer of its own.
+
+    Args:
+        name: one of ``CASES``.
+        network: what is trained, on the device of the batches.
+        how: what does the step: the strategy (empty), ``passes`` or ``reference``.
+    """
     case = CASES[name]
-    network = SegmentationNetwork(NETWORK).train()
     optimizer = AdamW(network.parameters(), lr=1e-5)
     if how == "reference":
         assert case.reference is not None, "asked for where there is one"
         return case.reference(network, optimizer)
-    if how == "passes":
-        return _passes(network, optimizer, case.passes)
-    strategy = case.make()
+    return _passes(network, optimizer, case.passes) if how == "passes" else strategy_step(case.make(), network)
+
+
+def strategy_step(strategy: Strategy, network: SegmentationNetwork) -> ReferenceStep:
+    """Makes the step of a strategy that is not built yet, with an optimizer of what trains under it."""
     if strategy.wants_pretrained:
         strategy.keep_pretrained(network)
-    strategy.build(network, NETWORK.classes)
-    strategy.train()
+    strategy.build(network, network.spec.classes)
+    strategy.to(next(network.parameters()).device).train()
+    trained = [*network.parameters(), *strategy.parameters()]
+    optimizer = AdamW([one for one in trained if one.requires_grad], lr=1e-5)
 
     def step(batch: Batch, index: int) -> None:
         at = Step(index, 1000)

@@ -45,7 +45,7 @@ def dacs(network: nn.Module, optimizer: Optimizer, masked: bool = False) -> Refe
         images, masks, weights = [], [], []
         for number in range(len(source)):
             present = torch.unique(mask[number])
-            chosen = present[torch.randperm(len(present))[: math.ceil(len(present) / 2)]]
+            chosen = present[torch.randperm(len(present), device=mask.device)[: math.ceil(len(present) / 2)]]
             pasted = torch.isin(mask[number], chosen)
             images.append(pasted * source[number] + ~pasted * target[number])
             masks.append(torch.where(pasted, mask[number], labels[number]))
@@ -56,7 +56,9 @@ def dacs(network: nn.Module, optimizer: Optimizer, masked: bool = False) -> Refe
         else:
             torch.autograd.backward(mixed)
             height, width = target.shape[-2:]
-            coarse = torch.rand(len(target), 1, math.ceil(height / 64), math.ceil(width / 64)) > 0.7
+            coarse = (
+                torch.rand(len(target), 1, math.ceil(height / 64), math.ceil(width / 64), device=target.device) > 0.7
+            )
             kept = functional.interpolate(coarse.float(), scale_factor=64, mode="nearest")[..., :height, :width]
             logits = network(_strong(target) * kept)
             torch.autograd.backward(cross_entropy(logits, labels, torch.full_like(confidence, share)))
@@ -78,8 +80,8 @@ def fda(network: nn.Module, optimizer: Optimizer) -> ReferenceStep:
 
     def step(batch: Batch, index: int) -> None:
         source, mask, target = batch["source"]["image"], batch["source"]["mask"], batch["target"]["image"]
-        pairs = zip(source.numpy(), target.numpy(), strict=True)
-        styled = torch.from_numpy(np.stack([_styled(ours, theirs) for ours, theirs in pairs]))
+        pairs = zip(source.cpu().numpy(), target.cpu().numpy(), strict=True)
+        styled = torch.from_numpy(np.stack([_styled(ours, theirs) for ours, theirs in pairs])).to(source.device)
         optimizer.zero_grad()
         supervised = functional.cross_entropy(network(styled), mask, ignore_index=IGNORE)
         log_probabilities = network(target).log_softmax(dim=1)

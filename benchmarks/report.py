@@ -22,7 +22,9 @@ def report(title: str, rows: Iterable[Comparison], path: Path) -> None:
         rows: the rows; measured while they are asked for.
         path: CSV file; its folder is made when missing. An older file is replaced.
     """
-    made = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    made: dict[str, object] = {"cores": os.cpu_count(), "threads": torch.get_num_threads(), "torch": torch.__version__}
+    if torch.cuda.is_available():
+        made["gpu"] = torch.cuda.get_device_name()
     table = Table("", "unit", "Segue", "beside it", "ratio", "min–max", "pairs", "target", title=title, box=SIMPLE_HEAD)
     for column in table.columns[2:]:
         column.justify = "right"

@@ -74,6 +74,26 @@ def test_a_method_is_shown_over_the_best_of_the_source_only_rows() -> None:
     assert dict(zip(cells["method"], cells["gap"], strict=True))["ClassMix"] == "0.50"
 
 
+def test_differences_are_taken_over_the_seeds_in_common() -> None:
+    rows = [*(row(LOWER, seed, 0.2 + seed / 100) for seed in range(3)), *(row(UPPER, seed, 0.6) for seed in (0, 1))]
+    rows += [row("ClassMix", 1, 0.405), row("FourierStyle", 2, 0.5)]
+    shown = table("pair", rows, 10)
+    methods, gaps, over = ([str(cell) for cell in shown.columns[place].cells] for place in (0, -2, -1))
+    # 0.405 between 0.21 and 0.6, all of seed 1; nobody fine-tuned with seed 2.
+    assert dict(zip(methods, gaps, strict=True)) == {
+        LOWER: "0.00",
+        UPPER: "1.00",
+        "FourierStyle": "–",
+        "ClassMix": "0.50",
+    }
+    assert dict(zip(methods, over, strict=True)) == {
+        LOWER: "+0.0",
+        UPPER: "+39.5",
+        "FourierStyle": "+28.0",
+        "ClassMix": "+19.5",
+    }
+
+
 def test_a_nested_strategy_is_spelled_out() -> None:
     assert strategy("Outer(Inner(Base))", "block=16", "base.beta=0.1") == (
         *("--model.strategy", "Outer", "--model.strategy.base", "Inner", "--model.strategy.base.base", "Base"),
@@ -133,7 +153,7 @@ def test_it_goes_on_where_it_was_stopped(
     assert "| FineTune, all labels | 4 " in " ".join(capsys.readouterr().out.split())
 
 
-def test_everywhere_means_whole_images_in_a_table_of_their_own(
+def test_everywhere_means_larger_crops_in_a_table_of_their_own(
     tiny_pair: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(accuracy, "RESULTS", tiny_pair)

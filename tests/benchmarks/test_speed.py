@@ -11,7 +11,7 @@ from lightning.pytorch import Trainer
 from tiny import assert_gradients_close
 
 from benchmarks.comparison import Comparison
-from benchmarks.gpu import STRATEGIES, gpu_steps
+from benchmarks.gpu import METHODS, STRATEGIES, gpu_steps
 from benchmarks.image_folder import write_image_folder
 from benchmarks.input_pipeline import LEAST, labelled_images
 from benchmarks.input_references import OpenCVByHand, Torchvision
@@ -158,9 +158,12 @@ def test_terms_one_by_one_and_their_sum_are_the_same_work(name: str) -> None:
 
 def test_the_part_for_a_gpu_runs_every_strategy_where_there_is_none() -> None:
     spec = NetworkSpec("FPN", "tu-test_resnet", NETWORK.classes, options={"encoder_depth": 3})
-    rows = list(gpu_steps(1, side=32, batch_size=2, networks={"tiny": spec}, device="cpu", steps=1))
-    assert [row.case for row in rows] == [f"tiny, {name}, 2 × 32²" for name in STRATEGIES]
-    assert all(row.unit == "images a second" and row.segue > 0 < row.reference for row in rows)
+    rows = list(gpu_steps(1, 64, 2, {"tiny": spec}, device="cpu", steps=1, compiled=[False]))
+    beside = [f"{name} over its {what}, tiny, 2 × 64²" for name in METHODS for what in ("passes", "reference")]
+    over = [f"{name} over SourceOnly, tiny, 2 × 64²" for name in STRATEGIES]
+    assert [row.case for row in rows] == beside + over
+    assert [row.unit for row in rows] == ["ms a step"] * len(beside) + ["images a second"] * len(over)
+    assert all(row.segue > 0 < row.reference for row in rows)
 
 
 def test_fda_by_hand_does_the_same_work() -> None:
