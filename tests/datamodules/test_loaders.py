@@ -55,7 +55,12 @@ def _draws(images: Images, **options: Any) -> DrawLoader:
 @pytest.fixture(autouse=True)
 def no_process_is_left() -> Any:
     yield
-    assert multiprocessing.active_children() == []
+    # torch 2.11 and older end a worker that is left without waiting for its end.
+    for _ in range(100):
+        if not multiprocessing.active_children():
+            return
+        time.sleep(0.1)
+    raise AssertionError(multiprocessing.active_children())
 
 
 @pytest.mark.parametrize("persistent", [False, True])
