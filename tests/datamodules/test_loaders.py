@@ -1,3 +1,4 @@
+import gc
 import multiprocessing
 import os
 import pickle
@@ -55,8 +56,9 @@ def _draws(images: Images, **options: Any) -> DrawLoader:
 @pytest.fixture(autouse=True)
 def no_process_is_left() -> Any:
     yield
-    # torch 2.11 and older end a worker that is left without waiting for its end.
-    for _ in range(100):
+    # Under Python 3.12 a temporary file that torch opens on the way to its error holds the frames until a collection.
+    gc.collect()
+    for _ in range(100):  # torch 2.11 and older do not wait for the end of a worker
         if not multiprocessing.active_children():
             return
         time.sleep(0.1)
