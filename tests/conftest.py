@@ -1,5 +1,6 @@
 """What several tests need: a tiny network, a tiny pair of domains and a trainer without extras."""
 
+import logging
 import os
 import socket
 from collections.abc import Callable, Iterator
@@ -20,6 +21,9 @@ settings.register_profile("segue", derandomize=True, deadline=None, database=Non
 settings.load_profile("segue")
 # What Lightning calls of jsonargparse is Lightning's to mend.
 os.environ.setdefault("JSONARGPARSE_DEPRECATION_WARNINGS", "off")
+# Lightning's loggers hand their messages on to caplog only if some package had set up the root logger before it.
+for logger in ("lightning.fabric", "lightning.pytorch"):
+    logging.getLogger(logger).propagate = True
 # Two threads on tiny tensors are slower than one.
 torch.set_num_threads(1)
 

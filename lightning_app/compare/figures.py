@@ -117,7 +117,7 @@ def _curve_of_methods(comparison: Comparison, name: str) -> str:
                 x=np.concatenate([middle.steps, middle.steps[::-1]]),
                 y=edges * _scale(name),
                 fill="toself",
-                fillcolor=f"{_color(index)}30",
+                fillcolor=_faint(index),
                 line={"width": 0},
                 mode="lines",
                 hoverinfo="skip",
@@ -182,6 +182,11 @@ def _scale(name: str) -> float:
 
 def _color(index: int) -> str:
     return COLORS[index % len(COLORS)]
+
+
+def _faint(index: int) -> str:
+    red, green, blue = bytes.fromhex(_color(index).removeprefix("#"))
+    return f"rgba({red}, {green}, {blue}, 0.19)"
 
 
 def _dash(index: int) -> str:

@@ -88,7 +88,7 @@ def _records(content: bytes) -> list[Any]:
             place += left
             continue
         _, length, kind = struct.unpack("<IHB", content[place : place + 7])
-        if kind == 0:
+        if kind == 0 or place + 7 + length > len(content):  # the rest is still to be written
             break
         pending += content[place + 7 : place + 7 + length]
         place += 7 + length
