@@ -163,14 +163,15 @@ def table(pair: str, rows: Sequence[Row], steps: int) -> Table:
         title=f"{pair}: mIoU in percent, {steps} steps, last checkpoints",
         box=MARKDOWN,
     )
-    every = {name: [row.target_test_miou for row in some] for name, some in of.items()}
+    bounds = [[row.target_test_miou for row in of[name]] for name in (LOWER, UPPER)]
     for name, own in of.items():
         if own:
-            pairs = [_of_common_seeds(own, of[other]) for other in ALONE if other in of]
-            points = [100 * (mean(ours) - mean(theirs)) for ours, theirs in pairs if ours]
-            closed = gap_closed(every[name], every[LOWER], every[UPPER])
-            if closed != "no gap":  # which only all seeds can tell
-                closed = gap_closed(*_of_common_seeds(own, of[LOWER], of[UPPER]))
+            beside = [_means_of_common_seeds(own, of[other]) for other in ALONE if other in of]
+            points = [100 * (ours - theirs) for ours, theirs in filter(None, beside)]
+            closed = gap_closed([row.target_test_miou for row in own], *bounds)
+            if closed != "no gap":  # which all seeds of the bounds tell; their means have no spread
+                means = _means_of_common_seeds(own, of[LOWER], of[UPPER])
+                closed = gap_closed(*([one] for one in means)) if means else "–"
             shown.add_row(
                 name,
                 f"{own[0].target_labels}",
@@ -255,10 +256,10 @@ def main(args: Sequence[str] | None = None) -> None:
             Console(width=140).print(table(pair, rows, options.steps))
 
 
-def _of_common_seeds(*rows: Sequence[Row]) -> list[list[float]]:
+def _means_of_common_seeds(*rows: Sequence[Row]) -> list[float]:
     # A run starts from the network that SourceOnly made with its seed: one seed's luck is in all of its rows.
     common = set.intersection(*({row.seed for row in some} for some in rows))
-    return [[row.target_test_miou for row in some if row.seed in common] for some in rows]
+    return [mean(row.target_test_miou for row in some if row.seed in common) for some in rows] if common else []
 
 
 def _spread(values: Sequence[float]) -> str:

@@ -94,6 +94,17 @@ def test_differences_are_taken_over_the_seeds_in_common() -> None:
     }
 
 
+def test_all_seeds_of_the_bounds_tell_whether_there_is_a_gap() -> None:
+    def gap(upper: float) -> str:
+        rows = [row(LOWER, seed, value) for seed, value in enumerate((0.3, 0.4, 0.35))]  # a deviation of 0.05
+        rows += [row(UPPER, seed, upper) for seed in range(3)]
+        rows += [row("ClassMix", seed, 0.41) for seed in (0, 1)]  # where it is 0.07
+        return str(list(table("pair", rows, 10).columns[-2].cells)[-1])
+
+    assert gap(0.47) == "0.50"
+    assert gap(0.44) == "no gap"
+
+
 def test_a_nested_strategy_is_spelled_out() -> None:
     assert strategy("Outer(Inner(Base))", "block=16", "base.beta=0.1") == (
         *("--model.strategy", "Outer", "--model.strategy.base", "Inner", "--model.strategy.base.base", "Base"),
