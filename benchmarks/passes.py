@@ -171,11 +171,13 @@ def step_of(name: str, network: SegmentationNetwork, how: str = "") -> Reference
         how: what does the step: the strategy (empty), ``passes`` or ``reference``.
     """
     case = CASES[name]
+    if not how:
+        return strategy_step(case.make(), network)
     optimizer = AdamW(network.parameters(), lr=1e-5)
-    if how == "reference":
-        assert case.reference is not None, "asked for where there is one"
-        return case.reference(network, optimizer)
-    return _passes(network, optimizer, case.passes) if how == "passes" else strategy_step(case.make(), network)
+    if how == "passes":
+        return _passes(network, optimizer, case.passes)
+    assert case.reference is not None, "asked for where there is one"
+    return case.reference(network, optimizer)
 
 
 def strategy_step(strategy: Strategy, network: SegmentationNetwork) -> ReferenceStep:
@@ -199,7 +201,8 @@ def strategy_step(strategy: Strategy, network: SegmentationNetwork) -> Reference
 
 
 def _passes(network: SegmentationNetwork, optimizer: AdamW, counted: Passes) -> ReferenceStep:
-    frozen = copy.deepcopy(network)
+    # A copy that no pass needs would count in the memory.
+    frozen = copy.deepcopy(network) if counted.forward or counted.encoder else network
 
     def step(batch: Batch, index: int) -> None:
         image, mask = batch["source"]["image"], batch["source"]["mask"]

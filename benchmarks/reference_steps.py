@@ -1,7 +1,8 @@
 """Steps of methods in the order of work of their reference implementations, with nothing but PyTorch and torchvision.
 
-Written from the papers and from what the reference codes do in a step, for ``benchmarks.passes``: the same network, the
-same batch, one optimizer. Where a reference uses kornia, torchvision's transform of the same name stands in.
+Written from the papers and from what the reference codes do in a step, for ``benchmarks.passes`` and
+``benchmarks.gpu``: the same network, the same batch, one optimizer. Where a reference uses kornia, torchvision's
+transform of the same name stands in.
 """
 
 import copy

@@ -69,7 +69,7 @@ PARTS = {
         lambda pairs: strategy_memory(pairs, side=64, batch_size=2, chosen=["EntropyMinimization"]),
     ),
     "gpu": Part(
-        "Strategies on a GPU: a step of each over SourceOnly's, bf16",
+        "GPU: a step over its passes, over the reference's order of work, and over SourceOnly's, bf16",
         gpu_steps,
         lambda pairs: gpu_steps(pairs, side=64, batch_size=2),
     ),

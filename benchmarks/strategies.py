@@ -156,16 +156,15 @@ def back_propagate(strategy: Strategy, network: SegmentationNetwork, batch: Batc
         torch.autograd.backward(torch.stack(kept).sum())
 
 
-def empty_batch(side: int, batch_size: int, device: str = "cpu") -> Batch:
+def empty_batch(side: int, batch_size: int) -> Batch:
     """Makes all streams of a step out of noise and one class.
 
     Args:
         side: side of the images in pixels.
         batch_size: images of each stream.
-        device: where.
     """
-    image = torch.rand(batch_size, 3, side, side, device=device)
-    mask = torch.zeros(batch_size, side, side, dtype=torch.int64, device=device)
+    image = torch.rand(batch_size, 3, side, side)
+    mask = torch.zeros(batch_size, side, side, dtype=torch.int64)
     return {
         "source": {"image": image, "mask": mask, "name": []},
         "labelled_target": {"image": image, "mask": mask, "name": []},
