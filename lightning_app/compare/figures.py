@@ -185,6 +185,7 @@ def _color(index: int) -> str:
 
 
 def _faint(index: int) -> str:
+    # Plotly 6.0 takes no colours of eight digits.
     red, green, blue = bytes.fromhex(_color(index).removeprefix("#"))
     return f"rgba({red}, {green}, {blue}, 0.19)"
 
