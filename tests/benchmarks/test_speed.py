@@ -28,6 +28,7 @@ from lightning_app.network import SegmentationNetwork
 from lightning_app.network_spec import NetworkSpec
 from lightning_app.segmenter import Segmenter
 from strategies import AdversarialAlignment, FourierStyle, SourceOnly, Strategy
+from strategies.components import discriminator
 
 # torchvision is about to leave its decoders to another package; until then they are the fastest that it has.
 until_decoders_move = pytest.mark.filterwarnings("ignore:The image decoding:DeprecationWarning")
@@ -156,8 +157,10 @@ def test_terms_one_by_one_and_their_sum_are_the_same_work(name: str) -> None:
     assert_gradients_close(*found)
 
 
-def test_the_part_for_a_gpu_runs_every_strategy_where_there_is_none() -> None:
-    spec = NetworkSpec("FPN", "tu-test_resnet", NETWORK.classes, options={"encoder_depth": 3})
+def test_the_part_for_a_gpu_runs_every_strategy_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(discriminator, "WIDTHS", (4, 8, 8, 8))
+    options = {"encoder_depth": 3, "decoder_channels": [32, 16, 8]}
+    spec = NetworkSpec("Unet", "tu-test_resnet", NETWORK.classes, options=options)
     rows = list(gpu_steps(1, 64, 2, {"tiny": spec}, device="cpu", steps=1, compiled=[False]))
     beside = [f"{name} over its {what}, tiny, 2 × 64²" for name in METHODS for what in ("passes", "reference")]
     over = [f"{name} over SourceOnly, tiny, 2 × 64²" for name in STRATEGIES]
