@@ -45,3 +45,13 @@ def test_a_recipe_names_its_paper_its_score_and_what_differs(recipe: Path) -> No
     header = text[: text.index("seed_everything")]
     assert re.search(r"Published: \d\d\.\d+ mIoU", header) and "https://arxiv.org/abs/" in header
     assert f"configs/recipes/{recipe.name}" in header and "# Different:" in header and "Not run on the real" in header
+
+
+@pytest.mark.parametrize("name", ["daformer", "mic"])
+def test_sizes_of_daformer_are_those_of_its_code(name: str) -> None:
+    recipe = next(path for path in RECIPES if path.stem.endswith(f"_{name}"))
+    scale = yaml.safe_load(recipe.read_text())["data"]["init_args"]["scale"]
+    wanted = min(1280 / 1914, 720 / 1052)  # mmcv.imrescale: both sides fit into 1280 × 720, and the ratio stays
+    for side in (1914, 1052):
+        assert [round(side * factor) for factor in scale["source"]] == [round(side * wanted)] * 2
+    assert scale["target"] == [0.5, 0.5]
