@@ -43,13 +43,15 @@ class SelfTraining(Strategy):
     Reference: Zou et al., CBST, ECCV 2018, https://arxiv.org/abs/1810.07911; Zou et al., CRST, ICCV 2019,
     https://arxiv.org/abs/1908.09822
     Costs: one more forward and backward, on the target images, the copy's forward, and one of all of them each round
-    Differs from the papers: each crop is labelled in its step, as it is, where they store labels averaged over scales
-    and flips; all of the source is used, not a small share that grows; crops are not drawn around rare classes; no
-    spatial prior; rounds go on after the largest portion. Their code has mrkld's factor twice, 0.01 in effect.
+    Differs from the papers: each crop is labelled in its step, as it is, where they store labels of whole images at
+    nine tenths of their size, averaged with those of the mirrored ones; all of the source is used, not a small share
+    that grows; crops are not drawn around rare classes; no spatial prior; rounds go on after the largest portion. Their
+    code has mrkld's factor twice, 0.01 in effect.
 
     Args:
-        refresh_every: optimizer steps of a round, at least 1. The papers' three rounds have two epochs of the target.
-        portion: share of each class's pixels that are labelled in the first round, in (0, 1].
+        refresh_every: optimizer steps of a round, at least 1. The papers' have two epochs of the target; CRST has three.
+        portion: share of each class's pixels that are labelled in the first round, in (0, 1]. CRST has 0.2, CBST
+            0.15 for GTA5 and 0.2 for SYNTHIA.
         portion_step: what is added to it in each round, ≥ 0.
         portion_max: the largest it becomes, in (0, 1].
         regularizer: ``none`` (CBST), ``mrkld`` or ``lrent`` (CRST).
