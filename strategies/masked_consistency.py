@@ -35,9 +35,9 @@ class MaskedConsistency(Wrapper):
     Reference: Hoyer et al., MIC, CVPR 2023, https://arxiv.org/abs/2212.01322
     Costs: its base's, one more forward and backward, on hidden target images, and the teacher's forward where the base
     made no pseudo-labels
-    Differs from the paper: images of a batch have jitter and blur of their own; the teacher's buffers are averaged
-    too, and it infers, where MIC's student does; in fog, rain and night the paper also hides parts of source images,
-    and leaves the colours alone.
+    Differs from the paper: whether it is jittered and how much blurred is drawn for each image, where MIC draws once a
+    batch; the teacher's buffers are averaged too, and it infers, where MIC's student does; in fog, rain and night the
+    paper takes one source and one target image in place of two of the target, and leaves the colours alone.
 
     Args:
         base: how it learns otherwise; ``ClassMix`` if None.
