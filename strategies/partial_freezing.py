@@ -27,8 +27,9 @@ class PartialFreezing(Wrapper):
     al., L2-SP, ICML 2018, https://arxiv.org/abs/1802.01483; Ben Zaken et al., BitFit, ACL 2022,
     https://arxiv.org/abs/2106.10199
     Costs: its base's, less the backward below the first part that trains, plus the pull of ``l2_sp``
-    Differs from the papers: L2-SP pulls the head too, which here comes from the source like all the rest; ``affine``
-    trains scales and shifts of normalisation where BitFit trains every bias.
+    Differs from the papers: L2-SP pulls the head too, which here comes from the source like all the rest, and biases,
+    scales and shifts, where the authors' code pulls weights alone; ``affine`` trains scales and shifts of normalisation
+    where BitFit trains every bias.
 
     Args:
         base: how the trained parts learn; ``FineTune`` if None.
@@ -42,7 +43,8 @@ class PartialFreezing(Wrapper):
         layer_decay: factor of the learning rate from each part to the next, from the head towards the image, in
             (0, 1].
         l2_sp: strength of the pull towards the weights at the start, ≥ 0: adds l2_sp / 2 · ‖w − w₀‖² over the trained
-            parameters of the network, and takes their weight decay away. The paper's is 0.01; 0 is none.
+            parameters of the network, and takes their weight decay away. The authors' command has 0.1, and a decay of
+            0.01 for a new head; 0 is none.
 
     Raises:
         ValueError: if a name fits no part and no parameter, a number is out of range, nothing is left to thaw, or
