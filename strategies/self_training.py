@@ -49,7 +49,7 @@ class SelfTraining(Strategy):
     code has mrkld's factor twice, 0.01 in effect.
 
     Args:
-        refresh_every: optimizer steps of a round, at least 1. The papers' have two epochs of the target; CRST has three.
+        refresh_every: optimizer steps of a round, at least 1; the papers' two epochs of the target. CRST has three.
         portion: share of each class's pixels that are labelled in the first round, in (0, 1]. CRST has 0.2, CBST
             0.15 for GTA5 and 0.2 for SYNTHIA.
         portion_step: what is added to it in each round, ≥ 0.
