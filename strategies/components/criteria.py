@@ -53,24 +53,26 @@ class CrossEntropy(Criterion):
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:
         """Returns the weighted mean over the pixels that are not 255."""
-        if self.class_weights is not None and len(self.class_weights) != logits.shape[1]:
+        # Under true half precision buffers are not float32, and the logits must be of their type.
+        weights = None if self.class_weights is None else self.class_weights.float()
+        if weights is not None and len(weights) != logits.shape[1]:
             raise ValueError(
-                f"CrossEntropy.class_weights has {len(self.class_weights)} numbers, but there are "
-                f"{logits.shape[1]} classes: give one for each class."
+                f"CrossEntropy.class_weights has {len(weights)} numbers, but there are {logits.shape[1]} classes: give "
+                "one for each class."
             )
         total = functional.cross_entropy(
             logits.float(),
             mask,
-            weight=self.class_weights,
+            weight=weights,
             ignore_index=IGNORE,
             reduction="sum",
             label_smoothing=self.label_smoothing,
         )
         counted = mask != IGNORE
-        if self.class_weights is None:
+        if weights is None:
             count = counted.sum().to(total.dtype)
         else:
-            count = (self.class_weights[mask.masked_fill(~counted, 0)] * counted).sum()
+            count = (weights[mask.masked_fill(~counted, 0)] * counted).sum()
         # The mean of nothing is NaN; a batch of ignored pixels is a normal case and teaches nothing.
         return total / torch.where(count > 0, count, torch.ones_like(count))
 

@@ -93,6 +93,11 @@ def test_half_precision_logits_are_computed_in_float32(criterion: Criterion, log
     assert criterion(logits.bfloat16(), mask).dtype == torch.float32
 
 
+def test_class_weights_of_true_half_precision_weigh_float32_logits(logits: Tensor, mask: Tensor) -> None:
+    weights = [0.5, 2.0, 1.0]  # which bfloat16 holds as they are
+    assert torch.equal(CrossEntropy(weights).bfloat16()(logits, mask), CrossEntropy(weights)(logits, mask))
+
+
 def test_settings_without_a_meaning_are_refused(logits: Tensor, mask: Tensor) -> None:
     with pytest.raises(ValueError, match="one > 0 for each class"):
         CrossEntropy([1.0, 0.0])
