@@ -59,8 +59,9 @@ class ProgressLines(ProgressBar):
         step, steps, every = trainer.global_step, pl_module.total_steps, log_interval(trainer)
         if step > every and step % (every * math.ceil(steps / (MOST_LINES * every))):
             return
-        assert isinstance(outputs, Mapping)
-        figures = progress_figures(self._throughput, pl_module.scores, float(outputs["loss"]), step, steps)
+        # Not what the step returned, which Lightning divides by accumulate_grad_batches.
+        loss = float(trainer.progress_bar_metrics["loss"])
+        figures = progress_figures(self._throughput, pl_module.scores, loss, step, steps)
         self.print(f"step {step} of {steps}: {', '.join(f'{name} {value}' for name, value in figures.items())}")
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -162,6 +162,9 @@ def test_a_file_gets_plain_lines(parts: Parts) -> None:
     assert "\r" not in parts.said and "\x1b" not in parts.said
     first, second = (next(line for line in lines if line.startswith(f"step {step} of 6: loss")) for step in (2, 4))
     assert re.fullmatch(r"step 2 of 6: loss \d+\.\d{4}, images/s \d+\.\d, left \d:\d\d:\d\d", first)
+    with (parts.folder / "metrics/version_0/metrics.csv").open() as file:
+        logged = next(float(row["train/loss/total"]) for row in csv.DictReader(file) if row["train/loss/total"])
+    assert f"loss {logged:.4f}" in first
     validated = next(line for line in lines if line.startswith("step 3 of 6: mIoU"))
     miou = re.search(r"target (\d+\.\d %)", validated)
     assert miou is not None and f"target mIoU {miou[1]}" in second
