@@ -28,7 +28,7 @@ from lightning_app.rank.report import Report
 from lightning_app.rank.results import read_results
 from lightning_app.rank.scores import score
 from lightning_app.rank.titles import titles
-from lightning_app.report_command_line import ReportCommandLine
+from lightning_app.report_command_line import ReportCommandLine, make_room
 from lightning_app.segmenter import Segmenter
 from lightning_app.writing import printable
 
@@ -73,6 +73,8 @@ class RankCommandLine(ReportCommandLine):
         settings = self.settings
         if settings.pixels < 2:
             raise ValueError(f"--pixels is {settings.pixels}; it is at least 2, such as 10000.")
+        if settings.report is not None and Path(settings.report).suffix.lower() == ".csv":
+            raise ValueError(f"--report is {settings.report}; it is the JSON file, beside which the CSV is written.")
         self.recorded = self._parser(self.subcommand).dump(settings, skip_none=False)
         self.given = (settings.model.encoder_weights, settings.model.init_from)
         settings.model.encoder_weights = settings.model.init_from = settings.model.strategy = None
@@ -101,6 +103,7 @@ class RankCommandLine(ReportCommandLine):
             results = read_results([named_run(place) for place in settings.runs], candidates, config)
         for candidate in candidates:  # not after minutes of work on the others
             self._open(candidate, torch.device("cpu"))
+        make_room([report, report.with_suffix(".csv")], "--report")
         try:
             entries, pixels = self._score(candidates, model, data, console)
         except KeyboardInterrupt:
@@ -113,7 +116,7 @@ class RankCommandLine(ReportCommandLine):
             results,
             self.typed,
         )
-        _write(found, report)
+        found.write(report)
         found.print(console)
         console.print(Text(f"\nReport: {report}"), soft_wrap=True)
 
@@ -189,12 +192,3 @@ def _pixels(sample: PixelReservoir, classes: Sequence[str]) -> dict[str, int]:
             "apart: give images of at least two by data.labels."
         )
     return pixels
-
-
-def _write(report: Report, path: Path) -> None:
-    try:
-        report.write(path)
-    except OSError as error:
-        raise OSError(
-            f"The report {path} cannot be written: {error.strerror}. Name another file by --report."
-        ) from error

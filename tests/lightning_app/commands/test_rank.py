@@ -85,5 +85,13 @@ def test_mistakes_are_named(ranked: Path, capsys: pytest.CaptureFixture[str]) ->
     save_checkpoint(damaged, Path("damaged.ckpt"))
     said = refused(capsys, *labelled, "--candidates", "damaged.ckpt", "null")
     assert "candidate damaged.ckpt: its features are not all finite" in said
+    assert "it is the JSON file" in refused(capsys, *labelled, *two, "--report", "rank.csv")
+
+
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_scored(
+    ranked: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lightning_app.commands.rank.labelled_pixels", None)
     Path("file").touch()
-    assert "cannot be written" in refused(capsys, *labelled, *two, "--report", "file/rank.json", "--pixels", "40")
+    options = ("--data.labels", "2", "--candidates", "source", "null", "--report", "file/rank.json")
+    assert "cannot be written" in refused(capsys, "rank", "--config", f"{ranked}", *options)
