@@ -13,8 +13,8 @@ Values = Mapping[str, Tensor]
 class PixelReservoir:
     """Keeps up to so many pixels of each class, every pixel of a class being as likely kept.
 
-    Each pixel draws a key and the smallest keys of a class stay, so that reservoirs of parts of the stream merge
-    to that of the whole, in any order. What is kept lies in the CPU's memory.
+    Each pixel draws a key and the smallest keys of a class stay, so that the order of the stream does not matter.
+    What is kept lies in the CPU's memory.
 
     Args:
         capacity: the pixels kept of each class, ≥ 1.
@@ -48,12 +48,6 @@ class PixelReservoir:
         if len(places):
             found = {name: value.detach().cpu() for name, value in values(places).items()}
             self._take(keys[places], labels[places], found)
-
-    def merge(self, other: "PixelReservoir") -> None:
-        """Takes over what another reservoir of the same classes has seen, such as another rank's."""
-        self.seen += other.seen
-        if len(other._keys):
-            self._take(other._keys, other._labels, other._values)
 
     @property
     def labels(self) -> Tensor:

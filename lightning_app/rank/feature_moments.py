@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class FeatureMoments:
-    """Sums over labelled features, in float64; those of parts of the pixels, or of several ranks, add up.
+    """Sums over labelled features, in float64.
 
     Args:
         classes: the number of classes, ≥ 1.
@@ -43,11 +43,6 @@ class FeatureMoments:
         self.products += features.T @ features
         self.cubes += lengths @ features
         self.fourth += (lengths**2).sum()
-
-    def merge(self, other: "FeatureMoments") -> None:
-        """Adds the sums over other pixels of the same classes and features."""
-        for name, value in vars(other).items():
-            setattr(self, name, getattr(self, name) + value)
 
     @property
     def count(self) -> Tensor:

@@ -5,7 +5,7 @@ from torch import Tensor
 
 
 class SourceClasses:
-    """How source classes go with target classes, in float64; sums over parts or ranks add up.
+    """How source classes go with target classes, in float64.
 
     Args:
         classes: the number of target classes.
@@ -30,11 +30,6 @@ class SourceClasses:
         self.joint.index_add_(0, labels, probabilities.double())
         ones = torch.ones(len(labels), dtype=torch.float64)
         self.confusion.index_put_((labels, probabilities.argmax(1)), ones, accumulate=True)
-
-    def merge(self, other: "SourceClasses") -> None:
-        """Adds the sums over other pixels."""
-        self.joint = self.joint + other.joint
-        self.confusion = self.confusion + other.confusion
 
     def nce(self) -> float:
         """Returns the negative conditional entropy −H(Y|Z) in nats, Z the most probable source class; 0 is the best."""

@@ -31,12 +31,10 @@ PROBABILITIES /= PROBABILITIES.sum(1, keepdims=True)
 
 
 def moments(features: Array = FEATURES, labels: Array = LABELS, parts: Sequence[int] = (120,)) -> FeatureMoments:
-    """Sums over the parts, each counted apart and merged."""
+    """Sums over the parts, added one after another."""
     whole = FeatureMoments(4, features.shape[1])
     for rows in np.split(np.arange(len(features)), np.cumsum(parts)[:-1]):
-        part = FeatureMoments(4, features.shape[1])
-        part.add(torch.from_numpy(features[rows]), torch.from_numpy(labels[rows]))
-        whole.merge(part)
+        whole.add(torch.from_numpy(features[rows]), torch.from_numpy(labels[rows]))
     return whole
 
 
@@ -121,9 +119,7 @@ def test_gbc_by_hand() -> None:
 def source_classes(parts: Sequence[int] = (120,)) -> SourceClasses:
     whole = SourceClasses(4, 5)
     for rows in np.split(np.arange(120), np.cumsum(parts)[:-1]):
-        part = SourceClasses(4, 5)
-        part.add(torch.from_numpy(PROBABILITIES[rows]), torch.from_numpy(LABELS[rows]))
-        whole.merge(part)
+        whole.add(torch.from_numpy(PROBABILITIES[rows]), torch.from_numpy(LABELS[rows]))
     return whole
 
 
