@@ -1,6 +1,5 @@
 """The front door of ``lightning`` and ``segue``: answers at once what needs no imports, and hands on the rest."""
 
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
@@ -76,8 +75,8 @@ def main(args: Sequence[str] | None = None) -> None:
         return
     _check_packages()
     # A console script does not put the working directory on the path, and `class_path: my_file.MyMethod` needs it.
-    if os.getcwd() not in sys.path:  # noqa: PTH109 - sys.path holds strings
-        sys.path.append(os.getcwd())  # noqa: PTH109
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))
     # Lightning and torch take seconds to import: only now.
     if command == "demo":
         from lightning_app.commands.demo import main as demo

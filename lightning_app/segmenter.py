@@ -32,12 +32,10 @@ from lightning_app.optimization import (
 from lightning_app.resuming import check_resumable, description, inference_state, plain_values
 from lightning_app.step_flags import StepFlags
 from lightning_app.target_batches import TargetBatches, passes_over_target, warn_of_no_last_pass
-from lightning_app.weight_files import labels_of, read_checkpoint
+from lightning_app.weight_files import CHECKPOINT_FORMAT, labels_of, read_checkpoint
 from lightning_app.weights import init_from as copy_network
 from lightning_app.weights import load_encoder_weights, load_network
 from strategies.base import Network, ParameterGroup, Step, Strategy
-
-CHECKPOINT_FORMAT = 1
 
 
 class Segmenter(InferenceModule):

@@ -9,8 +9,7 @@ from typing import Any
 import yaml
 
 from lightning_app.callbacks.run_record import read_split
-
-_SCORE = "val/target/miou"
+from lightning_app.selection import TARGET_MIOU
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,7 @@ def _last_step(metrics: Path) -> int | None:
     # version_10 comes after version_9.
     for path in sorted(metrics.glob("version_*/metrics.csv"), key=lambda path: (len(path.parent.name), path)):
         with path.open(newline="") as file:
-            steps = [row["step"] for row in csv.DictReader(file) if row.get(_SCORE)]
+            steps = [row["step"] for row in csv.DictReader(file) if row.get(TARGET_MIOU)]
         # Lightning counts from 0, and `validate`, which may have written here later, is always at step 0.
         found = max(int(steps[-1]) + 1, found or 0) if steps else found
     return found

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from lightning_app.network_spec import NetworkSpec, did_you_mean
 
-_FORMAT = 1
+CHECKPOINT_FORMAT = 1
+"""Of what a checkpoint holds under ``segue``."""
 SUFFIXES = (".pth", ".pt", ".safetensors", ".ckpt")
 
 
@@ -106,8 +107,10 @@ def as_checkpoint(contents: object, path: Path) -> NetworkCheckpoint:
         )
     meta = contents["segue"]
     try:
-        if meta["format"] != _FORMAT:
-            raise ValueError(f"{path} has format {meta['format']}; this version of Segue reads format {_FORMAT}.")
+        if meta["format"] != CHECKPOINT_FORMAT:
+            raise ValueError(
+                f"{path} has format {meta['format']}; this version of Segue reads format {CHECKPOINT_FORMAT}."
+            )
         spec = NetworkSpec(**meta["network"])
         prefix = f"{meta['inference_network']}."
         tensors = {

@@ -11,6 +11,7 @@ from lightning_app.compare.comparison import Comparison
 from lightning_app.compare.method import Method
 from lightning_app.compare.run import Curve
 from lightning_app.compare.statistics import deviation
+from lightning_app.selection import SOURCE_MIOU, TARGET_MIOU
 
 COLORS = ("#2f7fd1", "#d9622b", "#2b9a66", "#b05bc9", "#a98307", "#d6457f", "#1f93a6", "#8a7560", "#7a6fe0", "#6c8a1f")
 """At least 3 : 1 against the page, light and dark."""
@@ -169,11 +170,11 @@ def _is_shown(name: str) -> bool:
     return name.startswith(("train/loss/", "train/images_per_second", "train/memory_mib")) or name in _SCORES
 
 
-_SCORES = ("val/target/miou", "val/source/miou")
+_SCORES = (TARGET_MIOU, SOURCE_MIOU)
 
 
 def _order(name: str) -> tuple[bool, bool, str]:
-    return name != "val/target/miou", name != "val/source/miou", name
+    return name != TARGET_MIOU, name != SOURCE_MIOU, name
 
 
 def _scale(name: str) -> float:

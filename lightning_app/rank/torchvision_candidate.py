@@ -1,6 +1,5 @@
 """A segmentation network of torchvision as a candidate."""
 
-import urllib.parse
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +10,13 @@ from torchvision.models import get_model, get_model_weights
 from torchvision.transforms.functional import normalize
 
 from lightning_app.network import SegmentationNetwork
-from lightning_app.pretrained import brief
+from lightning_app.pretrained import IMAGENET_MEAN, IMAGENET_STD, brief, torch_cache
 from lightning_app.rank.candidate import Candidate, OpenedCandidate
 from lightning_app.weight_files import as_tensors, read_file
 from lightning_app.weights import load_encoder_weights
 
 MODELS = {f"{head}_{encoder}": encoder for head in ("deeplabv3", "fcn") for encoder in ("resnet50", "resnet101")}
 """The models whose encoder a network of Segue can start from, and that encoder."""
-_MEAN, _STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class TorchvisionCandidate(Candidate):
         model = self._build(tensors).eval().to(device)
 
         def head(image: Tensor, maps: Sequence[Tensor]) -> Tensor:
-            logits: Tensor = model(normalize(image, _MEAN, _STD))["out"]
+            logits: Tensor = model(normalize(image, list(IMAGENET_MEAN), list(IMAGENET_STD)))["out"]
             return logits
 
         return OpenedCandidate(network, head, None)
@@ -78,5 +76,4 @@ class TorchvisionCandidate(Candidate):
 
 def downloaded(model: str) -> Path:
     """Returns where torchvision keeps the default weights of a model once it has downloaded them."""
-    url = next(iter(get_model_weights(model))).url
-    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urllib.parse.urlparse(url).path).name
+    return torch_cache(next(iter(get_model_weights(model))).url)
