@@ -81,11 +81,8 @@ class AdaptiveBatchNorm(Wrapper):
             raise ValueError(
                 f"{owner}.images is {images} with statistics {statistics}; it is at least 1, with statistics end only."
             )
-        within: Strategy = self
-        while isinstance(within, Wrapper):
-            within = within.base
-            if isinstance(within, AdaptiveBatchNorm):
-                raise ValueError(f"{self.name} adapts BatchNorm twice: one of the two is enough.")
+        if any(isinstance(one, AdaptiveBatchNorm) for one in self.within()):
+            raise ValueError(f"{self.name} adapts BatchNorm twice: one of the two is enough.")
         self.statistics = statistics
         self.affine: Affine = affine or "separate"
         self.images = images

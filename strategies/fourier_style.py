@@ -40,6 +40,8 @@ class FourierStyle(Wrapper):
         ValueError: if a number is out of range, or the base has no use for source images.
     """
 
+    required_streams = ("target",)
+
     def __init__(self, base: Strategy | None = None, beta: float = 0.01, entropy_weight: float = 0.005) -> None:
         super().__init__(base or SourceOnly())
         if "source" not in self.required_streams:
@@ -48,7 +50,6 @@ class FourierStyle(Wrapper):
             raise ValueError(f"FourierStyle.beta is {beta}; it is a share in (0, 0.5], such as 0.01.")
         if entropy_weight < 0:
             raise ValueError(f"FourierStyle.entropy_weight is {entropy_weight}; give 0 or a positive number.")
-        self.required_streams = tuple(dict.fromkeys((*self.required_streams, "target")))
         self.beta = beta
         self.entropy_weight = entropy_weight
 

@@ -53,6 +53,8 @@ class MaskedConsistency(Wrapper):
         ValueError: if a number is out of range, or a block larger than the crop.
     """
 
+    required_streams = ("target",)
+
     def __init__(
         self,
         base: Strategy | None = None,
@@ -74,8 +76,6 @@ class MaskedConsistency(Wrapper):
             raise ValueError(f"MaskedConsistency.momentum is {momentum}; it is in [0, 1), such as 0.999.")
         if not 0 <= threshold <= 1:
             raise ValueError(f"MaskedConsistency.threshold is {threshold}; it is a probability, such as 0.968.")
-        self.required_streams = list(dict.fromkeys([*self.required_streams, "target"]))
-        self.optional_streams = [stream for stream in self.optional_streams if stream != "target"]
         self.block = block
         self.ratio = ratio
         self.weight = weight
@@ -93,14 +93,11 @@ class MaskedConsistency(Wrapper):
         super().build(network, classes)
         self.classes = list(classes)
         if self.base.teacher is None:
-            within = self.base
-            while isinstance(within, Wrapper):
-                if isinstance(within, AdaptiveBatchNorm) and within.statistics == "end":
-                    raise ValueError(
-                        f"{self.name}: at the end AdaptiveBatchNorm would adapt the network that learns, and not the "
-                        "teacher that infers. Put it around: AdaptiveBatchNorm(MaskedConsistency(…))."
-                    )
-                within = within.base
+            if any(isinstance(one, AdaptiveBatchNorm) and one.statistics == "end" for one in self.within()):
+                raise ValueError(
+                    f"{self.name}: at the end AdaptiveBatchNorm would adapt the network that learns, and not the "
+                    "teacher that infers. Put it around: AdaptiveBatchNorm(MaskedConsistency(…))."
+                )
             self.own_teacher = Teacher(network, self.momentum, dropout=False)
 
     def losses(self, network: Network, batch: Batch, step: Step) -> Losses:

@@ -62,16 +62,10 @@ class PartialFreezing(Wrapper):
         l2_sp: float = 0.0,
     ) -> None:
         super().__init__(base or FineTune())
-        within: Strategy = self
-        while isinstance(within, Wrapper):
-            within = within.base
-            if isinstance(within, PartialFreezing):
+        for one in self.within():
+            if isinstance(one, PartialFreezing):
                 raise ValueError(f"{self.name} freezes twice: let one PartialFreezing name all the parts.")
-            if (
-                isinstance(within, AdaptiveBatchNorm)
-                and within.statistics == "per_domain"
-                and within.affine == "separate"
-            ):
+            if isinstance(one, AdaptiveBatchNorm) and (one.statistics, one.affine) == ("per_domain", "separate"):
                 raise ValueError(
                     f"{self.name}: the source's BatchNorm of AdaptiveBatchNorm is no part of the network, and would "
                     "not be frozen. Put it around: AdaptiveBatchNorm(PartialFreezing(…))."

@@ -1,6 +1,6 @@
 """A strategy that holds another one and adds to it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from torch import Tensor, nn
 
@@ -13,17 +13,22 @@ class Wrapper(Strategy):
     """Does what its base does: the superclass of methods that work on top of any other.
 
     A subclass overrides what it adds and calls ``super()`` for the rest. It calls ``super().build`` first, uses
-    ``teacher`` when there is one, and may split a group of ``super().parameter_groups`` and multiply its scale.
+    ``teacher`` when there is one, and may split a group of ``super().parameter_groups`` and multiply its scale. The
+    streams that it declares are added to those of its base.
 
     Args:
         base: the strategy underneath.
     """
 
+    required_streams: Sequence[StreamName] = ()
+
     def __init__(self, base: Strategy) -> None:
         super().__init__()
         self.base = base
-        self.required_streams: Sequence[StreamName] = base.required_streams
-        self.optional_streams: Sequence[StreamName] = base.optional_streams
+        required = dict.fromkeys((*base.required_streams, *self.required_streams))
+        optional = dict.fromkeys((*base.optional_streams, *self.optional_streams))
+        self.required_streams = tuple(required)
+        self.optional_streams = tuple(stream for stream in optional if stream not in required)
         self.requests: Sequence[RareClassSampling] = base.requests
         self.refresh_every = base.refresh_every
         self.wants_pretrained = base.wants_pretrained
@@ -32,6 +37,12 @@ class Wrapper(Strategy):
     def name(self) -> str:
         """The names of the wrapper and of what is in it."""
         return f"{type(self).__name__}({self.base.name})"
+
+    def within(self) -> Iterator[Strategy]:
+        """Yields the base, what that wraps, and so on."""
+        yield self.base
+        if isinstance(self.base, Wrapper):
+            yield from self.base.within()
 
     def keep_pretrained(self, network: Network) -> None:
         """Has the base copy what it needs."""
