@@ -13,6 +13,7 @@ from datamodules.cross_domain_data_module import CrossDomainDataModule
 from datamodules.domain import Domain
 from datamodules.joined_domains import JoinedDomains
 from lightning_app.check.options import CheckOptions
+from lightning_app.gap.options import GapOptions
 from lightning_app.segmenter import Segmenter
 from strategies.base import Strategy
 from strategies.components.criteria import Criterion
@@ -130,13 +131,15 @@ def _subclasses(base: type) -> Iterable[type]:
 
 def _options() -> set[str]:
     """Every option's name, dotted, and the bare names of what a chosen class takes."""
-    options = {"config", "run", "seed_everything", "ckpt_path", "predictions.folder", "predictions.overlays"}
+    options = {"config", "run", "seed_everything", "ckpt_path", "source_only", "candidates", "runs", "pixels", "report"}
+    options |= {f"predictions.{name}" for name in ("folder", "overlays", "probabilities")}
     groups: dict[str, type] = {
         "trainer": Trainer,
         "model": Segmenter,
         "data": CrossDomainDataModule,
         "checkpoint": ModelCheckpoint,
         "check": CheckOptions,
+        "gap": GapOptions,
     }
     for group, owner in groups.items():
         options |= {f"{group}.{name}" for name in inspect.signature(owner).parameters}

@@ -70,6 +70,7 @@ def test_before_and_after(config: Path, trained: Path, capsys: pytest.CaptureFix
         (["--gap.before", "none.ckpt"], "none.ckpt"),
         (["--data.target", "null"], "there is no target: set data.target"),
         (["--gap.report", "gap.json"], "it is the HTML file"),
+        (["--gap.imags", "9"], "Did you mean --gap.images?"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(
