@@ -1,4 +1,4 @@
-"""Two facts about a training step that all ranks must learn without waiting for the device."""
+"""Two facts about a training step that all ranks must learn, and for which the device is hardly waited for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class _Posted:
 class StepFlags:
     """Whether a term was not finite, and whether some rank was asked to stop: posted in one step, read in the next.
 
-    The flags are max-reduced over the ranks on the device. By the time they are read the device has long computed
-    them, so nothing waits, and all ranks act on the same step.
+    The flags are max-reduced over the ranks on the device, and all ranks act on the same step. A GPU that lags behind
+    is waited for until it has computed the terms of the step before, while the optimizer's kernels keep it busy.
     """
 
     def __init__(self) -> None:
