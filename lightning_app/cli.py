@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
@@ -68,48 +69,20 @@ def main(args: Sequence[str] | None = None) -> None:
     for path in _config_files(arguments):
         _check_yaml(path)
 
-    if command == "compare":  # reads what runs left, and needs neither torch nor what the working directory holds
-        from lightning_app.commands.compare import main as compare
-
-        compare(arguments[1:])
-        return
-    _check_packages()
-    # A console script does not put the working directory on the path, and `class_path: my_file.MyMethod` needs it.
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))
+    if command != "compare":  # which reads what runs left: neither torch nor what the working directory holds
+        _check_packages()
+        # A console script does not put the working directory on the path, and `class_path: my_file.MyMethod` needs it.
+        if str(Path.cwd()) not in sys.path:
+            sys.path.append(str(Path.cwd()))
     # Lightning and torch take seconds to import: only now.
-    if command == "demo":
-        from lightning_app.commands.demo import main as demo
-
-        demo(arguments[1:])
-    elif command == "check":
-        from lightning_app.commands.check import main as check
-
-        check(arguments)
-    elif command == "rank":
-        from lightning_app.commands.rank import main as rank
-
-        rank(arguments)
-    elif command == "gap":
-        from lightning_app.commands.gap import main as gap
-
-        gap(arguments)
-    elif command == "strategies":
-        from lightning_app.commands.strategies import main as strategies
-
-        strategies(arguments[1:])
-    elif command == "workspace":
-        from lightning_app.commands.workspace import main as workspace
-
-        workspace(arguments[1:])
-    elif command == "doctor":
-        from lightning_app.commands.doctor import main as doctor
-
-        doctor(arguments[1:])
-    else:
+    if command in ("fit", "validate", "test", "predict"):
         from lightning_app.command_line import run
 
         run(None if args is None else arguments)
+    else:
+        # Those that take the options of fit parse their own name too.
+        words = arguments if command in ("check", "gap", "rank") else arguments[1:]
+        import_module(f"lightning_app.commands.{command}").main(words)
 
 
 def _refuse(message: str) -> NoReturn:
