@@ -12,12 +12,11 @@ from rich.box import MARKDOWN
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.accuracy import chosen_pairs, run_folder
+from benchmarks.accuracy import ROOT, chosen_pairs, run_folder
 from benchmarks.accuracy_methods import METHODS, PAIRS
 from lightning_app.compare.reading import read_run
 from lightning_app.selection import SOURCE_MIOU, TARGET_MIOU, UNSUPERVISED, Mode, choose
 
-ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "selection_curves.csv"
 UNLABELLED = [name for name, method in METHODS.items() if "--data.labels" not in method.options]
 """The methods among whose checkpoints there is something to choose without labels."""

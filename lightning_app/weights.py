@@ -186,12 +186,12 @@ class _Match:
 
 def _match(target: Mapping[str, Tensor], source: Mapping[str, Tensor], in_channels: int) -> _Match:
     match = _Match()
-    bycanonical: dict[str, list[str]] = {}
+    by_canonical: dict[str, list[str]] = {}
     for name in source:
-        bycanonical.setdefault(canonical(name), []).append(name)
+        by_canonical.setdefault(canonical(name), []).append(name)
     used: set[str] = set()
     for name, tensor in target.items():
-        candidates = bycanonical.get(canonical(name), [])
+        candidates = by_canonical.get(canonical(name), [])
         if len(candidates) > 1:
             raise ValueError(
                 f"the file holds more than one tensor for {name}: {', '.join(candidates)}. Save one network only."
