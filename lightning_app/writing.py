@@ -6,6 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_warn
+from rich.text import Text
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
@@ -57,3 +58,8 @@ def try_to_write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence
 def printable(name: str) -> str:
     r"""Returns a name as text, with ``\udce9`` for a byte that is none: a file's name need not be UTF-8."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def as_text(text: str, style: str = "") -> Text:
+    """Returns text for a table or a line of the terminal: names may hold bytes that are no text, brackets no markup."""
+    return Text(printable(text), style)

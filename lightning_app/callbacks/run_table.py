@@ -7,11 +7,10 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.utilities import rank_zero_only
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from lightning_app.callbacks.run_record import RunRecord
 from lightning_app.progress import duration
-from lightning_app.writing import printable
+from lightning_app.writing import as_text
 
 
 class RunTable(Callback):
@@ -72,8 +71,7 @@ def _print(rows: dict[str, str]) -> None:
     table = Table("", "", show_header=False)
     table.columns[1].overflow = "fold"
     for name, value in rows.items():
-        # Names of domains may hold bytes that are no text, and brackets that are no markup.
-        table.add_row(name, Text(printable(value)))
+        table.add_row(name, as_text(value))
     Console().print(table)
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from lightning_app.check.finding import Finding, Severity
 from lightning_app.check.result import CheckResult
 from lightning_app.check.wording import estimate_rows, percent, ratio
-from lightning_app.writing import printable
+from lightning_app.writing import as_text
 
 MOST_ITEMS = 20
 """So many files of a finding are listed; the HTML has them all."""
@@ -41,7 +41,7 @@ def print_report(result: CheckResult, report: Path, console: Console) -> None:
         for finding in result.of_severity(severity):
             _print_finding(finding, report, console)
     console.print(Text(f"\n{result.verdict}", style="bold red" if result.has_errors else "bold"))
-    console.print(Text(f"Report: {report}"), soft_wrap=True)
+    console.print(as_text(f"Report: {report}"), soft_wrap=True)
 
 
 def _counts(result: CheckResult) -> Table:
@@ -53,7 +53,7 @@ def _counts(result: CheckResult) -> Table:
         sizes = [f"{width} × {height}" for (height, width), _ in summary.sizes.most_common(3)]
         more = f" and {len(summary.sizes) - 3} more" if len(summary.sizes) > 3 else ""
         table.add_row(
-            _text(f"{place}"),
+            as_text(f"{place}"),
             f"{summary.total:,}",
             f"{summary.read:,}",
             f"{summary.masks_read:,}",
@@ -69,13 +69,13 @@ def _shares(result: CheckResult) -> Table:
     domains = survey.domains()
     table = Table("class", title=title, title_justify="left")
     for domain in domains:
-        table.add_column(_text(domain), justify="right", overflow="fold")
+        table.add_column(as_text(domain), justify="right", overflow="fold")
     table.add_column("target : source", justify="right")
     shares = [survey.of_domain(domain).class_shares(len(classes)) for domain in domains]
     source, target = (survey.of_role(role).class_shares(len(classes)) for role in ("source", "target"))
     for class_id, name in enumerate(classes[:_MOST_CLASSES]):
         times = "" if shift is None else ratio(target[class_id], source[class_id])
-        table.add_row(_text(name), *(percent(share[class_id]) for share in shares), times)
+        table.add_row(as_text(name), *(percent(share[class_id]) for share in shares), times)
     if len(classes) > _MOST_CLASSES:
         table.add_row(f"{len(classes) - _MOST_CLASSES} more in the report")
     return table
@@ -83,18 +83,13 @@ def _shares(result: CheckResult) -> Table:
 
 def _print_finding(finding: Finding, report: Path, console: Console) -> None:
     said = Text(f"\n{finding.severity}: ", style=_STYLES[finding.severity])
-    said.append(_text(finding.what, "dim" if finding.severity == "note" else "default"))
+    said.append(as_text(finding.what, "dim" if finding.severity == "note" else "default"))
     console.print(said, soft_wrap=True)
     if finding.severity == "note":
         return
     if finding.mend:
-        console.print(_text(f"  mend: {finding.mend}"), soft_wrap=True)
+        console.print(as_text(f"  mend: {finding.mend}"), soft_wrap=True)
     for item in finding.items[:MOST_ITEMS]:
-        console.print(_text(f"  {item}"), soft_wrap=True)
+        console.print(as_text(f"  {item}"), soft_wrap=True)
     if len(finding.items) > MOST_ITEMS:
-        console.print(Text(f"  and {len(finding.items) - MOST_ITEMS} more in {report}"), soft_wrap=True)
-
-
-def _text(text: str, style: str = "") -> Text:
-    # File names may hold bytes that are no text, and brackets that are no markup.
-    return Text(printable(text), style=style)
+        console.print(as_text(f"  and {len(finding.items) - MOST_ITEMS} more in {report}"), soft_wrap=True)

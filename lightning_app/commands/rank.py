@@ -30,7 +30,7 @@ from lightning_app.rank.scores import score
 from lightning_app.rank.titles import titles
 from lightning_app.report_command_line import ReportCommandLine, make_room
 from lightning_app.segmenter import Segmenter
-from lightning_app.writing import printable
+from lightning_app.writing import as_text, printable
 
 
 class RankCommandLine(ReportCommandLine):
@@ -118,7 +118,7 @@ class RankCommandLine(ReportCommandLine):
         )
         found.write(report)
         found.print(console)
-        console.print(Text(f"\nReport: {report}"), soft_wrap=True)
+        console.print(as_text(f"\nReport: {report}"), soft_wrap=True)
 
     def _setup(self, spec: NetworkSpec) -> Setup:
         weights, init_from = self.given

@@ -11,7 +11,7 @@ from lightning_app.gap.measure import Measure
 from lightning_app.gap.result import GapResult
 from lightning_app.gap.survey import class_note
 from lightning_app.gap.wording import chance, number, section, times, title
-from lightning_app.writing import printable
+from lightning_app.writing import as_text
 
 _MOST_CLASSES = 40
 
@@ -30,7 +30,7 @@ def print_gap(
     """
     source, target = result.images
     console.print(
-        _text(
+        as_text(
             f"{source:,} source and {target:,} target images, seen by {result.network}; {result.compared:,} are "
             "compared with as many."
         )
@@ -38,12 +38,12 @@ def print_gap(
     console.print(_measures(result, before))
     if result.classes:
         console.print(_classes(result, before))
-        console.print(_text(class_note(), "dim"))
+        console.print(as_text(class_note(), "dim"))
     for sentence in result.missing:
-        console.print(_text(sentence))
+        console.print(as_text(sentence))
     console.print(Text(f"\n{advised}", style="bold"))
     for path in written:
-        console.print(_text(f"Report: {path}"), soft_wrap=True)
+        console.print(as_text(f"Report: {path}"), soft_wrap=True)
 
 
 def _measures(result: GapResult, before: GapResult | None) -> Table:
@@ -75,7 +75,7 @@ def _classes(result: GapResult, before: GapResult | None) -> Table:
         style = "bold" if found is not None and found.is_high else ""
         pixels = [f"{count:,}" for count in one.pixels]
         table.add_row(
-            _text(one.name),
+            as_text(one.name),
             *pixels,
             *numbers,
             *(_earlier(earlier.get(one.name)) if before is not None else ()),
@@ -94,8 +94,3 @@ def _add_before(table: Table, before: GapResult | None) -> None:
 
 def _earlier(measure: Measure | None) -> tuple[str, str]:
     return ("–", "–") if measure is None else (number(measure.gap), times(measure))
-
-
-def _text(text: str, style: str = "") -> Text:
-    # File names may hold bytes that are no text, and brackets that are no markup.
-    return Text(printable(text), style=style)

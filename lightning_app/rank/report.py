@@ -10,12 +10,11 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from lightning_app.rank.ranking import Entry, Ranking
 from lightning_app.rank.results import Results
 from lightning_app.rank.scores import SCORES
-from lightning_app.writing import printable, write_csv, write_whole
+from lightning_app.writing import as_text, write_csv, write_whole
 
 FORMAT = 1
 
@@ -66,12 +65,12 @@ class Report:
         if len(self.ranking.entries) > 2:
             console.print(self._agreement())
         for note in self.notes:
-            console.print(Text(printable(note)), soft_wrap=True)
+            console.print(as_text(note), soft_wrap=True)
         best = self.ranking.entries[0]
-        console.print(Text(f"\n{printable(self.ranking.reason)}", style="bold"), soft_wrap=True)
+        console.print(as_text(f"\n{self.ranking.reason}", "bold"), soft_wrap=True)
         if self.ranking.caution is not None:
-            console.print(Text(printable(self.ranking.caution), style="bold yellow"), soft_wrap=True)
-        console.print(Text(f"\n{printable(shlex.join(best.options))}"), soft_wrap=True)
+            console.print(as_text(self.ranking.caution, "bold yellow"), soft_wrap=True)
+        console.print(as_text(f"\n{shlex.join(best.options)}"), soft_wrap=True)
 
     def write(self, path: Path) -> None:
         """Writes the JSON, and the table as CSV beside it."""
@@ -102,7 +101,7 @@ class Report:
         if results:
             table.add_column("target mIoU", justify="right")
         for entry in self.ranking.entries:
-            table.add_row(Text(printable(entry.title)), f"{self.ranking.ranks[entry.name]:.2f}", *self._cells(entry))
+            table.add_row(as_text(entry.title), f"{self.ranking.ranks[entry.name]:.2f}", *self._cells(entry))
         if results:
             taus = [self.ranking.weighted_tau(score) for score in ("mean rank", *SCORES)]
             table.add_section()
