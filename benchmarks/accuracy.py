@@ -84,7 +84,7 @@ def plan(pairs: Sequence[str], rows: list[Row], seeds: int, everywhere: bool) ->
             # Those with labels are no rivals of those without.
             unlabelled = [name for name in scores if "--data.labels" not in METHODS[name].options]
             between = sorted(set(unlabelled) - set(ALONE), key=lambda name: -scores[name])
-            chosen = METHODS if everywhere else [*ALONE, UPPER, FEW, *between[:BEST]]
+            chosen = METHODS if everywhere else [*ALONE, UPPER, *FEW, *between[:BEST]]
             yield from ((pair, method, seed) for method in METHODS if method in chosen)
 
 

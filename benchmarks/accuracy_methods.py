@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 LOWER, WEAK, CONTINUED = "SourceOnly", "SourceOnly, weak augmentation", "SourceOnly, continued"
-UPPER, FEW = "FineTune, all labels", "FineTune, 5 labels"
+UPPER = "FineTune, all labels"
+FEW = ("FineTune, 5 labels", "FineTune, 5 labels, also source")
 ALONE = (LOWER, WEAK, CONTINUED)
 """The rows that see no target image."""
 
@@ -124,7 +125,8 @@ METHODS = {
     ),
     CONTINUED: _plain("SourceOnly"),
     UPPER: _labelled("all", "FineTune"),
-    FEW: _labelled("5", "FineTune"),
+    FEW[0]: _labelled("5", "FineTune"),
+    FEW[1]: _labelled("5", "FineTune", "also_source=true"),
     "PartialFreezing, 5 labels": _labelled("5", "PartialFreezing", "thaw=$eighth", "layer_decay=0.8"),
     **{
         f"AdversarialAlignment, {level}": _plain("AdversarialAlignment", f"level={level}")
@@ -141,6 +143,9 @@ METHODS = {
     },
     "AdaptiveBatchNorm(EntropyMinimization), per_domain": _plain(
         "AdaptiveBatchNorm(EntropyMinimization)", "statistics=per_domain"
+    ),
+    "AdaptiveBatchNorm(EntropyMinimization), shared": _plain(
+        "AdaptiveBatchNorm(EntropyMinimization)", "statistics=per_domain", "affine=shared"
     ),
     "FourierStyle": _plain("FourierStyle"),
     "SelfTraining": _teacher("SelfTraining", "refresh_every=$quarter"),

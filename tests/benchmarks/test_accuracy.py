@@ -44,7 +44,7 @@ def test_every_method_gets_a_seed_and_the_best_four_without_labels_all_by_valida
         rows.append(row(method, seed, 1 - place, pair, validated=place))
     assert runs[: len(METHODS)] == [("one", method, 0) for method in METHODS]
     best = list(METHODS)[-4:]
-    chosen = (*ALONE, UPPER, FEW, *best)
+    chosen = (*ALONE, UPPER, *FEW, *best)
     assert runs[2 * len(METHODS) :] == [(pair, method, 1) for pair in ("one", "two") for method in chosen]
     assert len(list(plan(["one"], rows, seeds=3, everywhere=True))) == 3 * len(METHODS)
 
