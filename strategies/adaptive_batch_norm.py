@@ -37,6 +37,8 @@ class AdaptiveBatchNorm(Wrapper):
     labelled target and mixed images. The second is the network's own, which is what a checkpoint hands on; the first is
     for validation on the source. A base whose teacher infers has it do so on both domains. Source images must reach
     the network as the batch has them: what changes them, such as ``FourierStyle``, goes around this wrapper.
+    With Adam, whose steps do not depend on how large a loss is, separate scales and shifts of the target move as fast
+    as the source's, however small the weight of the base's target terms: let them be ``shared`` where those are weak.
 
     Scores on the source are measured with the target's statistics but in ``per_domain``.
 
