@@ -70,7 +70,8 @@ def _unknown_argument(owner: str, name: str, known: Sequence[str]) -> str:
 
 
 def _unknown_option(message: str, name: str) -> str:
-    nearest = get_close_matches(name, sorted(_options()), n=2, cutoff=0.7)
+    # A name that another command has cannot be what is meant.
+    nearest = get_close_matches(name, sorted(_options() - {name}), n=2, cutoff=0.7)
     spelled = [f"--{option}" if "." in name else option for option in nearest]
     return message.strip() + (f"\nDid you mean {' or '.join(spelled)}?" if nearest else "")
 

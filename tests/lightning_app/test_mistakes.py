@@ -112,6 +112,7 @@ def test_a_subclass_lists_the_arguments_that_it_hands_on(config: Path, capsys: p
         (["--model.encodr", "resnet18"], "--model.encoder"),
         (["--trainer.max_stesp", "3"], "--trainer.max_steps"),
         (["--predictions.probabilites", "true"], "--predictions.probabilities"),
+        (["--runs", "mine"], "Did you mean run?"),
         (["--model.strategy", "FineTune"], "data.labels is none"),
         (["--checkpoint.monitor", "val/target/mio"], "val/target/miou"),
         (["--model.init_from", "nowhere.ckpt"], "nowhere.ckpt"),
