@@ -253,7 +253,7 @@ def main(args: Sequence[str] | None = None) -> None:
             append(results, [asdict(row)])
     for pair in pairs:
         if any(row.pair == pair for row in rows):
-            Console(width=140).print(table(pair, rows, options.steps))
+            Console(width=150).print(table(pair, rows, options.steps))
 
 
 def _means_of_common_seeds(*rows: Sequence[Row]) -> list[float]:
