@@ -111,7 +111,7 @@ def test_a_subclass_lists_the_arguments_that_it_hands_on(config: Path, capsys: p
         (["--model.encoder", "resnet81"], "resnet18"),
         (["--model.encodr", "resnet18"], "--model.encoder"),
         (["--trainer.max_stesp", "3"], "--trainer.max_steps"),
-        (["--predictions.probabilites", "true"], "--predictions.probabilities"),
+        (["--predictions.probabilityes", "true"], "--predictions.probabilities"),
         (["--runs", "mine"], "Did you mean run?"),
         (["--model.strategy", "FineTune"], "data.labels is none"),
         (["--checkpoint.monitor", "val/target/mio"], "val/target/miou"),
