@@ -35,8 +35,8 @@ class MaskedConsistency(Wrapper):
     Reference: Hoyer et al., MIC, CVPR 2023, https://arxiv.org/abs/2212.01322
     Costs: its base's, one more forward and backward, on hidden target images, and the teacher's forward where the base
     made no pseudo-labels
-    Differs from the paper: whether it is jittered and how much blurred is drawn for each image, where MIC draws once a
-    batch; the teacher's buffers are averaged too, and it infers, where MIC's student does; in fog, rain and night the
+    Differs from the paper: whether an image is jittered and how much it is blurred is drawn for it alone, where MIC
+    draws once a batch; the teacher's buffers are averaged too, and it infers, where MIC's student does; in fog, rain and night the
     paper takes one source and one target image in place of two of the target, and leaves the colours alone.
 
     Args:
