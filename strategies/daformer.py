@@ -47,9 +47,9 @@ class DAFormer(ClassMix):
     Costs: one more forward and backward, on mixed images, the teacher's forward and the pretrained encoder's
     Differs from the paper: any network; classes are picked from each image's own mask, where the authors' code picks
     from the batch's; whether an image is jittered and blurred is drawn for it alone, where that draws once a
-    batch; the loss on the source is averaged over the pixels that have a label, there over all; the teacher's buffers are averaged
-    too, and it infers, where the student does; nothing is exempt from weight decay; source crops that one class fills
-    by more than three quarters are drawn again with ``data.largest_class_share: 0.75`` only.
+    batch; the loss on the source is averaged over the pixels that have a label, there over all; the teacher's buffers
+    are averaged too, and it infers, where the student does; nothing is exempt from weight decay; source crops that one
+    class fills by more than three quarters are drawn again with ``data.largest_class_share: 0.75`` only.
 
     Args:
         momentum: the largest share of itself that the teacher keeps in a step, in [0, 1).

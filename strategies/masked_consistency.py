@@ -36,8 +36,9 @@ class MaskedConsistency(Wrapper):
     Costs: its base's, one more forward and backward, on hidden target images, and the teacher's forward where the base
     made no pseudo-labels
     Differs from the paper: whether an image is jittered and how much it is blurred is drawn for it alone, where MIC
-    draws once a batch; the teacher's buffers are averaged too, and it infers, where MIC's student does; in fog, rain and night the
-    paper takes one source and one target image in place of two of the target, and leaves the colours alone.
+    draws once a batch; the teacher's buffers are averaged too, and it infers, where MIC's student does; in fog, rain
+    and night the paper takes one source and one target image in place of two of the target, and leaves the colours
+    alone.
 
     Args:
         base: how it learns otherwise; ``ClassMix`` if None.
